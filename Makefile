@@ -1,0 +1,65 @@
+# Every target is a line that a person could type. Only Go and make are needed
+# for `build` and `test`; what else a target needs it installs or fetches by a
+# pinned version.
+
+GO            ?= go
+GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FUZZTIME      ?= 20s
+KILLS         ?= 20
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## start a node on 127.0.0.1:8080 with its data in ./holdfast-data
+	$(GO) run ./cmd/holdfast
+
+.PHONY: build
+build: ## build bin/holdfast
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/holdfast ./cmd/holdfast
+
+.PHONY: test
+test: ## run all tests
+	$(GO) test ./...
+
+.PHONY: race
+race: gcc ## run all tests under the race detector
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+.PHONY: race10
+race10: gcc ## the race run, ten times in a row
+	CGO_ENABLED=1 $(GO) test -race -count=10 -timeout=60m ./...
+
+.PHONY: kill
+kill: ## SIGKILL the real binary under load, KILLS times
+	$(GO) test -count=1 -timeout=30m -run=TestKill ./cmd/holdfast -kills=$(KILLS) -v
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## measure throughput, latency, fan-out and memory as ratios
+	$(GO) run ./cmd/holdfast-bench
+
+.PHONY: lint
+lint: ## gofmt, go vet and golangci-lint
+	test -z "$$(gofmt -l .)"
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) run
+
+.PHONY: fmt
+fmt: ## rewrite the code in the project's format
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities
+	$(GOVULNCHECK) ./...
+
+.PHONY: gcc
+gcc:
+	.ci/need-gcc

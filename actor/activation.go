@@ -1,0 +1,386 @@
+package actor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+)
+
+// activation is one life of an object in memory, under one ownership of its
+// shard. Its life is a line:
+//
+//	starting ── constructor ──► running ──► ended ──► settled
+//
+// It ends softly (idle, panic, abort, time-out: what was sealed is still
+// committed and released) or is lost (a batch was not applied, or the shard has
+// another owner: nothing more leaves). It is settled when none of its batches is
+// in flight; only then may the next activation of the object read state.
+type activation struct {
+	// Fixed after newActivation.
+	host      *Host
+	target    Target
+	class     Class
+	ownership uint64
+	prev      *activation // the next to last; start waits until it is settled
+	state     *State
+	done      chan struct{} // closed when the activation ends
+	settled   chan struct{} // closed when it has ended and no batch is in flight
+
+	mu sync.Mutex // guards the following fields
+
+	object       http.Handler // nil while starting
+	name         string
+	holder       *event        // holds the gate
+	waiting      queue[*event] // for the gate
+	open         []*event      // began, and not over
+	mailboxBytes int64         // of events in waiting that did not begin
+	space        signal        // mailboxBytes fell
+	lanes        lanes
+	sockets      socketTable     // those that are open
+	clients      []*ClientSocket // open sockets to other objects
+	watch        *time.Timer     // ends a handler that holds the gate for too long
+	watchUntil   time.Time
+
+	ended   bool
+	cause   error // why it ended; nil when idle
+	lost    error // why nothing may leave any more
+	stuck   *event
+	removed bool
+
+	view          view
+	changes       changes // what the current batch does besides writing keys
+	recorded      bool    // the object's record is in the Store or in a batch under way
+	recordedName  string  // of the object, as its record has it
+	recordedFrame uint64  // likewise
+	emptied       bool    // something was deleted: the object may have become empty
+	frame         uint64  // number of the object's last frame
+	auto          *AutoReply
+	alarm         alarmView
+	inflight      int
+	outputs       queue[output]
+	pumping       bool
+
+	// Guarded by host.mu.
+	lru lruEntry
+}
+
+func newActivation(h *Host, t Target, class Class, ownership uint64, prev *activation) *activation {
+	act := &activation{
+		host: h, target: t, class: class, ownership: ownership, prev: prev, name: t.Name,
+		done: make(chan struct{}), settled: make(chan struct{}), view: newView(),
+	}
+	act.state = &State{act: act}
+	act.lru.act = act
+	return act
+}
+
+func (act *activation) log() *slog.Logger {
+	return act.host.log.With("class", act.target.Class, "object", act.target.ID.String())
+}
+
+// settleLocked says whether the activation is settled, and lets the next one begin then.
+func (act *activation) settleLocked() bool {
+	if !act.ended || act.inflight > 0 || act.outputs.len() > 0 || act.pumping {
+		return false
+	}
+	select {
+	case <-act.settled:
+	default:
+		close(act.settled)
+	}
+	return true
+}
+
+// unlock releases mu and takes a settled activation out of the host's table. The
+// sweeper finds those that settle elsewhere.
+func (act *activation) unlock() {
+	remove := act.settleLocked() && act.stuck == nil && !act.removed
+	act.removed = act.removed || remove
+	act.mu.Unlock()
+	if remove {
+		act.host.remove(act)
+	}
+}
+
+// post puts an event into the mailbox. It gives errPostEnded if the activation
+// has ended, so that the caller looks for the next one.
+// Calls and messages are bounded: where there is no room it gives ErrMailboxFull
+// and a channel that is closed when there may be room again.
+func (act *activation) post(ev *event) (full <-chan struct{}, err error) {
+	act.mu.Lock()
+	if act.ended {
+		act.mu.Unlock()
+		return nil, errPostEnded
+	}
+	bounded := ev.kind == EventRequest || ev.kind == EventMessage
+	if bounded && (act.waiting.len() >= maxMailboxEvents || act.mailboxBytes+ev.size > maxMailboxBytes) {
+		full = act.space.waitLocked()
+		act.mu.Unlock()
+		return full, ErrMailboxFull
+	}
+	ev.act, ev.posted, ev.resume = act, time.Now(), make(chan struct{}, 1)
+	if act.name == "" {
+		act.name = ev.name
+	}
+	act.mailboxBytes += ev.size
+	var start *event
+	if act.lanes.admit(ev) {
+		act.waiting.push(ev)
+		start = act.grantLocked()
+	}
+	act.mu.Unlock()
+	if start != nil {
+		act.host.run(act, start)
+	}
+	return nil, nil
+}
+
+var errPostEnded = errors.New("actor: the activation has ended before the event was posted")
+
+// run runs events for as long as the gate falls to a new one at the end of the last.
+func (act *activation) run(ev *event) {
+	for ev != nil {
+		ev = act.runOne(ev)
+	}
+}
+
+func (act *activation) runOne(ev *event) (next *event) {
+	normal := false
+	defer func() {
+		if !normal {
+			act.abnormal(ev, recover())
+			next = nil
+		}
+	}()
+	if ev.skip == nil || !ev.skip() {
+		ev.body(&eventContext{ev: ev, done: act.done}, ev)
+	}
+	normal = true
+	return act.finish(ev)
+}
+
+// abnormal ends an event that panicked (p) or left its goroutine (p is nil): by
+// Abort, which has ended the activation already, or on its own.
+func (act *activation) abnormal(ev *event, p any) {
+	act.mu.Lock()
+	ended := act.ended
+	act.mu.Unlock()
+	switch {
+	case p != nil:
+		act.end(act.fault("panic in a handler", fmt.Sprint(p), string(debug.Stack())), ev)
+	case !ended:
+		act.end(act.fault("a handler left its goroutine", "runtime.Goexit", ""), ev)
+	}
+	act.mu.Lock()
+	act.overLocked(ev)
+	act.unlock()
+	act.host.eventDone(act, ev)
+}
+
+// fault logs a failure of the object's code and gives the error for its caller.
+func (act *activation) fault(message, detail, stack string) error {
+	var id [8]byte
+	rand.Read(id[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+	fault := &FaultError{ID: hex.EncodeToString(id[:])}
+	act.log().Error(message, "fault", fault.ID, "detail", detail, "stack", stack)
+	return fault
+}
+
+// finish ends an event: its batch is sealed and the gate goes on.
+func (act *activation) finish(ev *event) (next *event) {
+	act.seal(ev)
+	act.mu.Lock()
+	act.acknowledgeLocked(ev)
+	act.overLocked(ev)
+	next = act.releaseLocked(ev)
+	act.unlock()
+	act.host.eventDone(act, ev)
+	return next
+}
+
+func (act *activation) overLocked(ev *event) {
+	ev.over = true
+	act.open = slices.DeleteFunc(act.open, func(e *event) bool { return e == ev })
+	if act.stuck == ev {
+		act.stuck = nil
+	}
+	if follower := act.lanes.next(ev); follower != nil && !act.ended {
+		act.waiting.push(follower)
+	}
+}
+
+// end ends the activation softly. The culprit's caller gets the cause; the
+// callers of other open events get what is known of them; events that did not
+// begin move to the next activation, or fail with the cause if there was none yet.
+func (act *activation) end(cause error, culprit *event) {
+	act.mu.Lock()
+	if act.ended {
+		act.mu.Unlock()
+		return
+	}
+	act.ended, act.cause = true, cause
+	close(act.done)
+	if act.watch != nil {
+		act.watch.Stop()
+	}
+	act.space.broadcast()
+	starting := act.object == nil
+	queued := act.lanes.takeAll(act.waiting.takeAll())
+	var dropped, kept []output
+	for _, o := range act.outputs.takeAll() {
+		if o.dep >= act.view.current {
+			dropped = append(dropped, o)
+		} else {
+			kept = append(kept, o)
+		}
+	}
+	for _, o := range kept {
+		act.outputs.push(o)
+	}
+	failures := act.failuresLocked(cause, culprit)
+	amends := act.amendsLocked(cause, culprit)
+	clients := act.clients
+	act.clients = nil
+	act.unlock()
+	act.commitAmends(amends, culprit)
+
+	act.host.events.ended(act.target.Class, cause)
+	for _, fail := range failures {
+		fail()
+	}
+	act.drop(dropped, cause)
+	for _, client := range clients {
+		client.lost()
+	}
+	var notOwner = errors.Is(cause, ErrNotOwner) || errors.Is(cause, ErrClosing)
+	if starting && !notOwner {
+		for _, ev := range queued {
+			act.host.failed(ev, cause)
+		}
+		return
+	}
+	act.host.adopt(act.target, queued)
+}
+
+// failuresLocked tells the callers of open events that no answer will come.
+func (act *activation) failuresLocked(cause error, culprit *event) (failures []func()) {
+	for _, ev := range act.open {
+		if ev.fail == nil || ev.failed {
+			continue
+		}
+		ev.failed = true
+		err := cause
+		if ev == culprit && !ev.tellCulprit() {
+			continue
+		}
+		if ev != culprit {
+			err = ev.fateLocked(cause, false)
+		}
+		failures = append(failures, func() { ev.fail(err) })
+	}
+	return failures
+}
+
+// lose ends the activation because nothing that it still holds may leave.
+func (act *activation) lose(cause error) {
+	act.mu.Lock()
+	if act.lost != nil {
+		act.unlock()
+		return
+	}
+	act.lost = cause
+	outputs := act.outputs.takeAll()
+	act.mu.Unlock()
+	act.end(cause, nil)
+	act.drop(outputs, cause)
+	act.mu.Lock()
+	act.unlock()
+}
+
+// start makes the object. It runs on a goroutine of its own while events queue
+// behind the start event, which holds the gate.
+func (act *activation) start(ev *event) {
+	if act.prev != nil {
+		<-act.prev.settled
+		act.prev = nil
+	}
+	if now, err := act.host.committer.Ownership(act.target.ID); err != nil || now != act.ownership {
+		act.overStart(ev)
+		act.lose(ErrNotOwner)
+		return
+	}
+	if err := act.load(); err != nil {
+		act.overStart(ev)
+		act.end(act.fault("could not read an object's state", err.Error(), ""), nil)
+		return
+	}
+	act.run(ev)
+}
+
+func (act *activation) overStart(ev *event) {
+	act.mu.Lock()
+	act.overLocked(ev)
+	act.mu.Unlock()
+	act.host.eventDone(act, ev)
+}
+
+// load reads what the activation keeps in memory of the object.
+func (act *activation) load() error {
+	record, ok, err := act.host.store.Object(act.target.ID)
+	if err != nil || !ok {
+		return err
+	}
+	sockets, err := act.host.store.Sockets(act.target.ID)
+	if err != nil {
+		return err
+	}
+	act.mu.Lock()
+	defer act.mu.Unlock()
+	act.recorded, act.recordedName, act.recordedFrame = true, record.Name, record.Frame
+	act.frame, act.auto = record.Frame, record.Auto
+	if act.name == "" {
+		act.name = record.Name
+	}
+	act.loadSocketsLocked(sockets)
+	return nil
+}
+
+func (act *activation) construct(ctx context.Context, ev *event) {
+	object, err := act.class.New(ctx, act.state)
+	if err == nil && object == nil {
+		err = errors.New("the constructor gave no object")
+	}
+	if err != nil {
+		act.end(act.fault("a constructor failed", err.Error(), ""), ev)
+		return
+	}
+	act.mu.Lock()
+	act.object = object
+	act.mu.Unlock()
+	act.host.events.activated(act.target.Class)
+}
+
+// idleLocked says whether the activation could be evicted: nothing runs, waits,
+// is under way or leaves. The caller holds host.mu too.
+func (act *activation) idleLocked(now time.Time) bool {
+	if act.ended || act.object == nil || act.holder != nil || act.waiting.len() > 0 || act.inflight > 0 || act.outputs.len() > 0 || act.pumping {
+		return false
+	}
+	for _, ev := range act.open {
+		if ev.kind != EventTask || now.Sub(ev.began) < taskTimeout {
+			return false
+		}
+	}
+	if len(act.clients) > 0 && now.Sub(act.lru.used) < taskTimeout {
+		return false
+	}
+	return !act.class.KeepInMemory || act.sockets.len() == 0
+}

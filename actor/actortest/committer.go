@@ -1,0 +1,189 @@
+package actortest
+
+import (
+	"sync"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// Fate is what becomes of a batch.
+type Fate int
+
+// What becomes of a batch.
+const (
+	Apply        Fate = iota // applied, and answered so
+	Refuse                   // certainly not applied
+	LoseApplied              // applied, but the answer is unknown
+	LoseDropped              // not applied, and the answer is unknown
+	AckUnapplied             // a fault: answered as applied, and dropped
+)
+
+// Commit is a batch on its way.
+type Commit struct {
+	Object actor.ID
+	Batch  *actor.Batch
+	data   []byte
+	own    uint64
+	done   func(error)
+}
+
+// Committer makes batches durable in a Store of this process. By default each
+// is applied at once, on a goroutine that Close waits for.
+type Committer struct {
+	store *actor.Store
+	shard func(actor.ID) uint32
+
+	mu        sync.Mutex // guards the following fields
+	cond      sync.Cond
+	ownership uint64
+	refused   error // answer of Ownership, if not nil
+	unproved  error // answer of Confirm, if not nil
+	held      bool
+	fate      func(*Commit) Fate
+	lost      uint64 // newest ownership of which a batch was not applied
+	queue     []*Commit
+	busy      bool
+	index     map[uint32]uint64
+	closed    bool
+	wg        sync.WaitGroup
+}
+
+func newCommitter(shard func(actor.ID) uint32) *Committer {
+	c := &Committer{shard: shard, ownership: 1, index: make(map[uint32]uint64)}
+	c.cond.L = &c.mu
+	c.wg.Go(c.run)
+	return c
+}
+
+// Ownership implements actor.Committer.
+func (c *Committer) Ownership(actor.ID) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ownership, c.refused
+}
+
+// Confirm implements actor.Committer.
+func (c *Committer) Confirm(_ actor.ID, ownership uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unproved != nil {
+		return c.unproved
+	}
+	if ownership != c.ownership {
+		return actor.ErrNotOwner
+	}
+	return nil
+}
+
+// Commit implements actor.Committer.
+func (c *Committer) Commit(object actor.ID, ownership uint64, data []byte, done func(error)) {
+	batch, err := actor.DecodeBatch(data)
+	if err != nil {
+		panic(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, &Commit{Object: object, Batch: batch, data: data, own: ownership, done: done})
+	c.cond.Broadcast()
+}
+
+func (c *Committer) run() {
+	for {
+		c.mu.Lock()
+		for !c.closed && (c.held || len(c.queue) == 0) {
+			c.cond.Wait()
+		}
+		if len(c.queue) == 0 {
+			c.mu.Unlock()
+			return
+		}
+		next := c.queue[0]
+		c.queue = c.queue[1:]
+		c.busy = true
+		fate := c.fateLocked(next)
+		c.mu.Unlock()
+		next.done(c.execute(next, fate))
+		c.mu.Lock()
+		c.busy = false
+		c.cond.Broadcast()
+		c.mu.Unlock()
+	}
+}
+
+func (c *Committer) fateLocked(next *Commit) Fate {
+	if next.own != c.ownership || next.own <= c.lost {
+		return Refuse
+	}
+	fate := Apply
+	if c.fate != nil {
+		fate = c.fate(next)
+	}
+	if fate == Refuse || fate == LoseDropped || fate == LoseApplied {
+		c.lost = next.own
+	}
+	return fate
+}
+
+func (c *Committer) execute(next *Commit, fate Fate) error {
+	switch fate {
+	case Refuse:
+		return actor.ErrRefused
+	case LoseDropped:
+		return actor.ErrOutcomeUnknown
+	case AckUnapplied:
+		return nil
+	case Apply, LoseApplied:
+	}
+	shard := c.shard(next.Object)
+	c.mu.Lock()
+	c.index[shard]++
+	index := c.index[shard]
+	c.mu.Unlock()
+	if err := c.store.Apply(shard, [][]byte{next.data}, index, nil); err != nil {
+		panic(err)
+	}
+	if fate == LoseApplied {
+		return actor.ErrOutcomeUnknown
+	}
+	return nil
+}
+
+// Hold keeps all batches from being applied until Release.
+func (c *Committer) Hold() { c.set(func() { c.held = true }) }
+
+// Release ends Hold.
+func (c *Committer) Release() { c.set(func() { c.held = false }) }
+
+// SetFate decides what becomes of each batch; nil applies all.
+func (c *Committer) SetFate(fate func(*Commit) Fate) { c.set(func() { c.fate = fate }) }
+
+// SetOwnership changes the ownership number.
+func (c *Committer) SetOwnership(ownership uint64) { c.set(func() { c.ownership = ownership }) }
+
+// Refuse makes Ownership fail; nil ends that.
+func (c *Committer) Refuse(err error) { c.set(func() { c.refused = err }) }
+
+// Unproved makes Confirm fail; nil ends that.
+func (c *Committer) Unproved(err error) { c.set(func() { c.unproved = err }) }
+
+func (c *Committer) set(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+	c.cond.Broadcast()
+}
+
+// Waiting gives the number of batches that are not applied yet.
+func (c *Committer) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue)
+}
+
+func (c *Committer) close() {
+	c.set(func() { c.closed, c.held = true, false })
+	c.wg.Wait()
+}
+
+// NextOwnership begins a new ownership, as an owner does after a batch was lost.
+func (c *Committer) NextOwnership() { c.set(func() { c.ownership++ }) }

@@ -1,0 +1,142 @@
+package actortest
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// Node is a host with its store in memory. It owns everything.
+type Node struct {
+	Host      *actor.Host
+	Committer *Committer
+	Log       *Log // what the host logged
+
+	tb      testing.TB
+	cfg     actor.Config
+	fs      vfs.FS
+	store   *actor.Store
+	running bool
+}
+
+const shards = 4
+
+func shardOf(id actor.ID) uint32 { return uint32(binary.BigEndian.Uint64(id[:8]) % shards) }
+
+// New starts a node that runs the classes of cfg. Store, Committer, Secret and
+// Log of cfg are filled in. The test's end stops it.
+func New(tb testing.TB, cfg actor.Config) *Node {
+	tb.Helper()
+	n := &Node{tb: tb, cfg: cfg, fs: vfs.NewMem(), Log: &Log{}}
+	n.cfg.Secret = bytes.Repeat([]byte{7}, actor.IDSecretBytes)
+	n.cfg.ShardOf = shardOf
+	n.start()
+	tb.Cleanup(n.Stop)
+	return n
+}
+
+func (n *Node) start() {
+	n.tb.Helper()
+	n.Committer = newCommitter(shardOf)
+	var host *actor.Host
+	store, err := actor.OpenStore(actor.StoreConfig{
+		Dir: "state", FS: n.fs, ShardOf: shardOf, Log: slog.New(slog.DiscardHandler),
+		AlarmSet: func(shard uint32, due int64) { host.AlarmSet(shard, due) },
+	})
+	if err != nil {
+		n.tb.Fatal(err)
+	}
+	for shard := range uint32(shards) {
+		index, _, err := store.Position(shard)
+		if err != nil {
+			n.tb.Fatal(err)
+		}
+		n.Committer.index[shard] = index
+	}
+	n.Committer.store, n.store = store, store
+	n.cfg.Start++
+	n.cfg.Store, n.cfg.Committer, n.cfg.Log = store, n.Committer, slog.New(slog.NewTextHandler(n.Log, nil))
+	if host, err = actor.NewHost(n.cfg); err != nil {
+		n.tb.Fatal(err)
+	}
+	n.Host, n.running = host, true
+	for shard := range uint32(shards) {
+		host.SetOwnership(shard, 1)
+	}
+}
+
+// Stop stops the node.
+func (n *Node) Stop() {
+	if !n.running {
+		return
+	}
+	n.tb.Helper()
+	n.running = false
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	n.Committer.Release()
+	if err := n.Host.Close(ctx); err != nil {
+		n.tb.Errorf("Host.Close() = %v", err)
+	}
+	n.Committer.close()
+	if err := n.store.Close(); err != nil {
+		n.tb.Errorf("Store.Close() = %v", err)
+	}
+}
+
+// Restart stops the node and starts it on the same data.
+func (n *Node) Restart() {
+	n.tb.Helper()
+	n.Stop()
+	n.start()
+}
+
+// Store gives the node's store.
+func (n *Node) Store() *actor.Store { return n.store }
+
+// Target names an object.
+func (n *Node) Target(class, name string) actor.Target {
+	n.tb.Helper()
+	ids, ok := n.Host.IDs(class)
+	if !ok {
+		n.tb.Fatalf("no class %s", class)
+	}
+	id, err := ids.Named(name)
+	if err != nil {
+		n.tb.Fatal(err)
+	}
+	return actor.Target{Class: class, ID: id, Name: name}
+}
+
+// Call makes a call and gives its answer; err is what Dispatch returned.
+func (n *Node) Call(target actor.Target, method, path, body string) (resp *http.Response, err error) {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	w := httptest.NewRecorder()
+	err = n.Host.Dispatch(w, r, target, actor.SocketID{})
+	return w.Result(), err
+}
+
+// Must makes a call that must answer 200 and gives the body.
+func (n *Node) Must(target actor.Target, method, path, body string) string {
+	n.tb.Helper()
+	resp, err := n.Call(target, method, path, body)
+	if err != nil {
+		n.tb.Fatalf("%s %s: %v", method, path, err)
+	}
+	data, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		n.tb.Fatalf("%s %s = %d %s, want 200", method, path, resp.StatusCode, data)
+	}
+	return string(data)
+}

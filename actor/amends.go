@@ -1,0 +1,55 @@
+package actor
+
+import "errors"
+
+// amendsLocked gives the batch that must be written although the activation has
+// ended by the fault of the event's own code: what keeps the event from coming
+// back as if it had never run. Without it an alarm would be retried for ever, and
+// a message or a close that panics would end each new activation again. It is
+// written outside of the activation's view, which is gone; the next activation
+// reads state after it, since it counts as in flight.
+func (act *activation) amendsLocked(cause error, culprit *event) *Batch {
+	if culprit == nil || isRefusal(cause) || errors.Is(cause, ErrOutcomeUnknown) || !act.recorded {
+		return nil
+	}
+	b := &Batch{Object: act.target.ID, Frame: act.frame}
+	switch culprit.kind {
+	case EventAlarm:
+		if act.alarm.run == nil {
+			return nil
+		}
+		b.Alarm = act.alarm.run.failure()
+	case EventClose:
+		id := culprit.socket
+		if culprit.lostSocket != nil {
+			id = culprit.lostSocket.id
+		}
+		b.Sockets = []SocketChange{{Op: SocketClosed, Socket: id}}
+	case EventMessage:
+		b.Sockets = []SocketChange{{Op: SocketMessage, Socket: culprit.socket, Number: culprit.number}}
+	default:
+		return nil
+	}
+	act.inflight++
+	return b
+}
+
+func (act *activation) commitAmends(b *Batch, culprit *event) {
+	if b == nil {
+		return
+	}
+	act.host.committer.Commit(act.target.ID, act.ownership, b.Append(nil), func(error) {
+		if culprit.kind == EventMessage {
+			if g := act.host.gateways.get(culprit.socket.Gateway()); g != nil {
+				g.Deliver(act.target.ID, Frame{Kind: FrameAck, Socket: culprit.socket, Number: culprit.number})
+			}
+		}
+		act.mu.Lock()
+		act.inflight--
+		act.unlock()
+	})
+}
+
+// tellCulprit says whether the culprit's caller must be told of the end. A
+// message or a close that failed by its own fault is over, not lost.
+func (ev *event) tellCulprit() bool { return ev.kind != EventMessage && ev.kind != EventClose }

@@ -1,0 +1,94 @@
+package actor
+
+import "time"
+
+// changes is what the current batch does besides writing keys.
+type changes struct {
+	alarm   AlarmChange
+	sockets []SocketChange
+	auto    *AutoChange
+}
+
+func (act *activation) hasWritesLocked() bool {
+	return act.view.bytes > 0 || act.view.wipe || act.changes.alarm.Op != AlarmKeep ||
+		len(act.changes.sockets) > 0 || act.changes.auto != nil
+}
+
+// seal closes the current batch, if there is anything in it, and hands it to
+// the committer. Only the event that holds the gate seals, so batches are
+// handed over in the order of their numbers.
+func (act *activation) seal(ev *event) {
+	act.mu.Lock()
+	if act.ended {
+		act.mu.Unlock()
+		return
+	}
+	if !act.hasWritesLocked() {
+		act.loosenLocked()
+		act.unlock()
+		return
+	}
+	number := act.view.current
+	data := act.takeLocked(ev).Append(nil)
+	act.inflight++
+	act.mu.Unlock()
+	act.host.bytes.Add(int64(len(data)))
+	began := time.Now()
+	act.host.committer.Commit(act.target.ID, act.ownership, data, func(err error) {
+		act.host.bytes.Add(-int64(len(data)))
+		act.host.events.batchDone(len(data), time.Since(began), err)
+		act.committed(number, err)
+	})
+}
+
+// loosenLocked frees outputs that were made while the event had writes which a
+// transaction then rolled back: their batch will never be sealed for them.
+func (act *activation) loosenLocked() {
+	if act.outputs.len() == 0 {
+		return
+	}
+	for i := act.outputs.head; i < len(act.outputs.items); i++ {
+		if o := &act.outputs.items[i]; o.dep >= act.view.current {
+			o.dep, o.proved = act.view.current-1, false
+		}
+	}
+	act.pumpLocked()
+}
+
+// takeLocked makes the batch. The first batch of a socket message carries the
+// message's number, so that the message takes effect once, and frees its window.
+func (act *activation) takeLocked(ev *event) *Batch {
+	ev.sealed++
+	act.acknowledgeLocked(ev)
+	b := &Batch{Object: act.target.ID, Alarm: act.changes.alarm, Auto: act.changes.auto}
+	if act.frame != act.recordedFrame {
+		b.Frame, act.recordedFrame = act.frame, act.frame
+	}
+	b.Sockets = act.changes.sockets
+	if ev.kind == EventMessage && act.sockets.byID[ev.socket] != nil && ev.sealed == 1 {
+		b.Sockets = append(b.Sockets, SocketChange{Op: SocketMessage, Socket: ev.socket, Number: ev.number})
+	}
+	if !act.recorded || act.name != act.recordedName {
+		b.Class, b.Name = act.target.Class, act.name
+		act.recorded, act.recordedName = true, act.name
+	}
+	b.Writes, b.Wipe = act.view.take()
+	act.changes = changes{}
+	return b
+}
+
+// committed takes the answer of a batch. The answers come in the order of the batches.
+func (act *activation) committed(number uint64, err error) {
+	act.mu.Lock()
+	act.inflight--
+	if err == nil && act.lost == nil {
+		act.view.commit(number)
+		act.pumpLocked()
+	}
+	if err == nil {
+		act.unlock()
+		return
+	}
+	act.mu.Unlock()
+	act.lose(err)
+}

@@ -1,0 +1,94 @@
+package actor
+
+import (
+	"context"
+	"time"
+)
+
+// event is what a mailbox holds: one run of the object's code. Its goroutine
+// holds the object's gate, except in outside waits.
+type event struct {
+	// Fixed before the event is posted.
+	kind   EventKind
+	body   func(ctx context.Context, ev *event)
+	fail   func(err error) // tells whoever waits that no answer will come; may be nil
+	skip   func() bool     // nobody waits for it any more; may be nil
+	size   int64           // bytes counted against the mailbox
+	name   string          // of the object, if the caller knows it
+	socket SocketID        // of a message or close; zero otherwise
+	number uint64          // of a message within its socket
+
+	lostSocket *Socket // of a close for a socket that was lost before this activation
+
+	// Fixed when the event is posted; set anew if it moves to the next activation before it began.
+	act    *activation
+	posted time.Time
+
+	resume chan struct{} // one slot: the gate was given back to the event
+
+	// Guarded by act.mu.
+	began   time.Time // zero until the event first holds the gate
+	outside bool      // in an outside wait
+	block   int       // nested BlockConcurrencyWhile
+	tx      int       // nested transactions
+	sealed  int       // batches that it has sealed
+	effect  bool      // something left that no refusal can take back: a call, an outside function
+	acked   bool      // its message was acknowledged
+	failed  bool      // fail was called
+	over    bool
+}
+
+// fateLocked says what an event's caller learns when the cause keeps the
+// event's output from leaving: a refusal only if certainly nothing of the event
+// took effect. lost says that the cause is the loss of a batch. The caller
+// holds act.mu.
+func (ev *event) fateLocked(cause error, lost bool) error {
+	switch {
+	case ev.effect, ev.sealed > 1, ev.sealed == 1 && !lost:
+		return ErrOutcomeUnknown
+	case ev.sealed == 1:
+		return cause
+	case isRefusal(cause):
+		return cause
+	default:
+		return ErrRefused
+	}
+}
+
+type eventKey struct{}
+
+// eventContext names its event. It ends with the activation, not with the
+// client's request, and has no deadline.
+type eventContext struct {
+	ev   *event
+	done <-chan struct{}
+}
+
+// Deadline implements context.Context.
+func (c *eventContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done implements context.Context.
+func (c *eventContext) Done() <-chan struct{} { return c.done }
+
+// Err implements context.Context.
+func (c *eventContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// Value implements context.Context.
+func (c *eventContext) Value(key any) any {
+	if _, ok := key.(eventKey); ok {
+		return c.ev
+	}
+	return nil
+}
+
+func eventOf(ctx context.Context) *event {
+	ev, _ := ctx.Value(eventKey{}).(*event)
+	return ev
+}

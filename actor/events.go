@@ -1,0 +1,94 @@
+package actor
+
+import "time"
+
+// EventKind says what an event is.
+type EventKind uint8
+
+// Kinds of events.
+const (
+	EventStart EventKind = iota
+	EventRequest
+	EventMessage
+	EventClose
+	EventAlarm
+	EventTask
+)
+
+// String gives the kind's name as it stands in metrics.
+func (k EventKind) String() string {
+	return [...]string{"start", "request", "message", "close", "alarm", "task"}[k]
+}
+
+// Events are optional functions that the runtime calls as things happen: the
+// seam for metrics. They must not block.
+type Events struct {
+	Activated   func(class string)                              // an activation has started
+	Evicted     func(class string, hibernated bool)             // idle, left memory; hibernated: with sockets open
+	Ended       func(class string, cause error)                 // an activation ended before it was idle
+	EventDone   func(kind EventKind, waited, ran time.Duration) // waited for the gate, ran until its end
+	BatchDone   func(bytes int, took time.Duration, err error)
+	AlarmRun    func(late time.Duration, retry bool, err error)
+	GateTimeout func(class string)
+	Frames      func(kind FrameKind) // a frame was handed to a gateway
+	Refused     func(err error)      // an event was refused at the door
+}
+
+// eventSink calls those of Events that are set.
+type eventSink struct {
+	f Events
+}
+
+func (s *eventSink) activated(class string) {
+	if s.f.Activated != nil {
+		s.f.Activated(class)
+	}
+}
+
+func (s *eventSink) evicted(class string, hibernated bool) {
+	if s.f.Evicted != nil {
+		s.f.Evicted(class, hibernated)
+	}
+}
+
+func (s *eventSink) ended(class string, cause error) {
+	if s.f.Ended != nil {
+		s.f.Ended(class, cause)
+	}
+}
+
+func (s *eventSink) eventDone(kind EventKind, waited, ran time.Duration) {
+	if s.f.EventDone != nil {
+		s.f.EventDone(kind, waited, ran)
+	}
+}
+
+func (s *eventSink) batchDone(bytes int, took time.Duration, err error) {
+	if s.f.BatchDone != nil {
+		s.f.BatchDone(bytes, took, err)
+	}
+}
+
+func (s *eventSink) alarmRun(late time.Duration, retry bool, err error) {
+	if s.f.AlarmRun != nil {
+		s.f.AlarmRun(late, retry, err)
+	}
+}
+
+func (s *eventSink) gateTimeout(class string) {
+	if s.f.GateTimeout != nil {
+		s.f.GateTimeout(class)
+	}
+}
+
+func (s *eventSink) frame(kind FrameKind) {
+	if s.f.Frames != nil {
+		s.f.Frames(kind)
+	}
+}
+
+func (s *eventSink) refused(err error) {
+	if s.f.Refused != nil {
+		s.f.Refused(err)
+	}
+}

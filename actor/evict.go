@@ -1,0 +1,100 @@
+package actor
+
+import "time"
+
+// sweep lets idle objects leave memory. It sleeps until the one that was used
+// longest ago may be idle for long enough, and costs no timer for each object.
+func (h *Host) sweep() {
+	timer := time.NewTimer(h.idleTimeout)
+	defer timer.Stop()
+	for {
+		wait, ok := h.evictIdle(time.Now())
+		if ok {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-h.closed:
+			return
+		case <-h.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// evictIdle evicts what was idle for idleTimeout and says when to look again.
+func (h *Host) evictIdle(now time.Time) (wait time.Duration, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for !h.lru.empty() {
+		oldest := h.lru.next
+		if wait := h.idleTimeout - now.Sub(oldest.used); wait > 0 {
+			return wait, true
+		}
+		if !h.evictLocked(oldest.act, now) {
+			oldest.used = now
+			h.lru.pushBack(oldest)
+		}
+	}
+	return 0, false
+}
+
+// evictOldestLocked makes room for one activation more.
+func (h *Host) evictOldestLocked() bool {
+	now := time.Now()
+	for e := h.lru.next; e != &h.lru; e = e.next {
+		if h.evictLocked(e.act, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// evictLocked ends an idle activation. One whose object has become empty leaves
+// the table only when its record is gone too. The caller holds h.mu.
+func (h *Host) evictLocked(act *activation, now time.Time) bool {
+	act.mu.Lock()
+	defer act.mu.Unlock()
+	if act.settleLocked() && act.stuck == nil {
+		act.removed = true
+		act.lru.unlink()
+		delete(h.table, act.target.ID)
+		return true
+	}
+	if !act.idleLocked(now) {
+		return false
+	}
+	act.ended = true
+	close(act.done)
+	if act.watch != nil {
+		act.watch.Stop()
+	}
+	act.lru.unlink()
+	h.events.evicted(act.target.Class, act.sockets.len() > 0)
+	if act.recorded && act.emptied && act.auto == nil && act.sockets.len() == 0 {
+		act.inflight++
+		h.wg.Go(act.forget)
+		return true
+	}
+	act.removed = true
+	close(act.settled)
+	delete(h.table, act.target.ID)
+	return true
+}
+
+// forget removes the record of an object that holds nothing any more, so that
+// it leaves no trace.
+func (act *activation) forget() {
+	done := func(error) {
+		act.mu.Lock()
+		act.inflight--
+		act.unlock()
+	}
+	if empty, err := act.host.store.Empty(act.target.ID); err != nil || !empty {
+		done(err)
+		return
+	}
+	forget := &Batch{Object: act.target.ID, Forget: true}
+	act.host.committer.Commit(act.target.ID, act.ownership, forget.Append(nil), done)
+}

@@ -1,0 +1,370 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says what a host runs and how much of it.
+type Config struct {
+	Classes   map[string]Class
+	Secret    []byte // the cluster's ID secret
+	Store     *Store
+	Committer Committer
+	ShardOf   func(ID) uint32
+	// Start is the node's start number: greater at each start. The host uses it,
+	// shifted left by one plus one, as the gateway number of sockets between
+	// objects; shifted left by one it is free for the node's gateway to clients.
+	Start uint64
+	Log   *slog.Logger
+
+	IdleTimeout    time.Duration // idle objects leave memory after it; 0 = DefaultIdleTimeout
+	MaxActivations int           // beyond it the least recently used one leaves, else ErrOverloaded; 0 = DefaultMaxActivations
+	MaxBytes       int64         // of bodies, messages, batches and frames under way; beyond it ErrOverloaded; 0 = DefaultMaxBytes
+	Events         Events
+}
+
+// Defaults of Config.
+const (
+	DefaultIdleTimeout    = 60 * time.Second
+	DefaultMaxActivations = 200_000
+	DefaultMaxBytes       = 1 << 30
+)
+
+// Host runs the objects of the shards that its node owns.
+type Host struct {
+	// Fixed after NewHost.
+	classes        map[string]Class
+	ids            map[string]IDSource
+	store          *Store
+	committer      Committer
+	shardOf        func(ID) uint32
+	log            *slog.Logger
+	idleTimeout    time.Duration
+	maxActivations int
+	maxBytes       int64
+	events         *eventSink
+	gateways       *gateways
+	loop           *loopGateway
+	clock          *alarmClock
+	closed         chan struct{} // closed when Close begins
+	wake           chan struct{} // one slot: the sweeper has something to wait for
+	wg             sync.WaitGroup
+
+	bytes   atomic.Int64 // held by bodies, messages, batches and frames under way
+	pending atomic.Int64 // events posted and not over, tasks not counted
+
+	mu      sync.Mutex // guards the following fields
+	table   map[ID]*activation
+	lru     lruEntry // root of the order of use
+	closing bool
+	quiet   signal // pending fell to 0
+}
+
+// NewHost starts a host. It owns no shard until SetOwnership says so.
+func NewHost(cfg Config) (*Host, error) {
+	h := &Host{
+		classes: make(map[string]Class, len(cfg.Classes)), ids: make(map[string]IDSource, len(cfg.Classes)),
+		store: cfg.Store, committer: cfg.Committer, shardOf: cfg.ShardOf, log: cfg.Log,
+		idleTimeout: cfg.IdleTimeout, maxActivations: cfg.MaxActivations, maxBytes: cfg.MaxBytes,
+		events: &eventSink{cfg.Events}, gateways: newGateways(),
+		closed: make(chan struct{}), wake: make(chan struct{}, 1), table: make(map[ID]*activation),
+	}
+	if len(cfg.Secret) != IDSecretBytes {
+		return nil, fmt.Errorf("actor: the ID secret has %d bytes, want %d", len(cfg.Secret), IDSecretBytes)
+	}
+	for name, class := range cfg.Classes {
+		if class.New == nil {
+			return nil, fmt.Errorf("actor: class %s has no constructor", name)
+		}
+		if class.HandlerTimeout <= 0 {
+			class.HandlerTimeout = DefaultHandlerTimeout
+		}
+		if class.AlarmTimeout <= 0 {
+			class.AlarmTimeout = DefaultAlarmTimeout
+		}
+		h.classes[name], h.ids[name] = class, NewIDSource(cfg.Secret, name)
+	}
+	if h.idleTimeout <= 0 {
+		h.idleTimeout = DefaultIdleTimeout
+	}
+	if h.maxActivations <= 0 {
+		h.maxActivations = DefaultMaxActivations
+	}
+	if h.maxBytes <= 0 {
+		h.maxBytes = DefaultMaxBytes
+	}
+	h.lru.init()
+	h.loop = newLoopGateway(h, cfg.Start<<1|1)
+	h.gateways.add(h.loop.start, h.loop)
+	h.clock = newAlarmClock(h)
+	h.wg.Go(h.sweep)
+	return h, nil
+}
+
+// AddGateway makes the sockets of a gateway reachable under its start number.
+// Sockets of a gateway that is not known are lost: their objects are told before their next event.
+func (h *Host) AddGateway(start uint64, gateway Gateway) { h.gateways.add(start, gateway) }
+
+// IDs gives what makes and checks the IDs of a class.
+func (h *Host) IDs(class string) (IDSource, bool) {
+	ids, ok := h.ids[class]
+	return ids, ok
+}
+
+// SetOwnership learns under which number this node owns a shard now; 0 = not
+// any more. Activations under an older number are lost.
+func (h *Host) SetOwnership(shard uint32, ownership uint64) {
+	h.mu.Lock()
+	var old []*activation
+	for id, act := range h.table {
+		if act.ownership != ownership && h.shardOf(id) == shard {
+			old = append(old, act)
+		}
+	}
+	h.mu.Unlock()
+	for _, act := range old {
+		act.lose(ErrNotOwner)
+	}
+	h.clock.own(shard, ownership != 0)
+}
+
+// AlarmSet learns that the Store has applied a batch that sets an alarm. It does not block.
+func (h *Host) AlarmSet(shard uint32, due int64) { h.clock.set(shard, due) }
+
+// Stats says what a host holds now.
+type Stats struct {
+	Activations int
+	Bytes       int64
+	Events      int64 // queued or running
+}
+
+// Stats counts.
+func (h *Host) Stats() Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Stats{Activations: len(h.table), Bytes: h.bytes.Load(), Events: h.pending.Load()}
+}
+
+// target finds the class of an object that has a record.
+func (h *Host) target(object ID) (Target, error) {
+	h.mu.Lock()
+	act := h.table[object]
+	h.mu.Unlock()
+	if act != nil {
+		return act.target, nil
+	}
+	record, ok, err := h.store.Object(object)
+	if err != nil {
+		return Target{}, err
+	}
+	if !ok {
+		return Target{}, fmt.Errorf("%w: object %s has no record", ErrUnknownClass, object)
+	}
+	return Target{Class: record.Class, ID: object, Name: record.Name}, nil
+}
+
+// deliver posts an event to the object's activation, which it starts if there is none.
+func (h *Host) deliver(target Target, ev *event) (full <-chan struct{}, err error) {
+	h.count(ev, 1)
+	for {
+		var act *activation
+		if act, err = h.activation(target); err != nil {
+			break
+		}
+		if full, err = act.post(ev); !errors.Is(err, errPostEnded) {
+			break
+		}
+	}
+	if err != nil {
+		h.count(ev, -1)
+	}
+	return full, err
+}
+
+func (h *Host) count(ev *event, n int64) {
+	h.bytes.Add(n * ev.size)
+	if ev.kind != EventTask && h.pending.Add(n) == 0 {
+		h.mu.Lock()
+		h.quiet.broadcast()
+		h.mu.Unlock()
+	}
+}
+
+// adopt moves events that did not begin in an activation to the next one.
+func (h *Host) adopt(target Target, events []*event) {
+	for _, ev := range events {
+		h.count(ev, -1)
+		if ev.kind == EventTask {
+			continue // what it refers to has ended
+		}
+		ev.began = time.Time{}
+		if _, err := h.deliver(target, ev); err != nil && ev.fail != nil {
+			ev.fail(err)
+		}
+	}
+}
+
+func (h *Host) failed(ev *event, cause error) {
+	h.count(ev, -1)
+	if ev.fail != nil {
+		ev.fail(cause)
+	}
+}
+
+// activation finds the object's activation or starts one.
+func (h *Host) activation(target Target) (*activation, error) {
+	class, ok := h.classes[target.Class]
+	if !ok {
+		return nil, ErrUnknownClass
+	}
+	ownership, err := h.committer.Ownership(target.ID)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	prev := h.table[target.ID]
+	if prev != nil {
+		prev.mu.Lock()
+		ended, stuck := prev.ended, prev.stuck != nil
+		prev.mu.Unlock()
+		switch {
+		case !ended && prev.ownership == ownership:
+			h.mu.Unlock()
+			return prev, nil
+		case !ended:
+			h.mu.Unlock()
+			prev.lose(ErrNotOwner)
+			return h.activation(target)
+		case stuck:
+			h.mu.Unlock()
+			return nil, ErrStuck
+		}
+	}
+	act, err := h.newLocked(target, class, ownership, prev)
+	h.mu.Unlock()
+	return act, err
+}
+
+func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *activation) (*activation, error) {
+	if h.closing {
+		return nil, ErrClosing
+	}
+	if len(h.table) >= h.maxActivations && prev == nil && !h.evictOldestLocked() {
+		return nil, ErrOverloaded
+	}
+	act := newActivation(h, target, class, ownership, prev)
+	start := &event{kind: EventStart, act: act, block: 1, posted: time.Now()}
+	start.body = act.construct
+	h.pending.Add(1)
+	act.mu.Lock()
+	act.holder = start
+	act.beginLocked(start)
+	act.mu.Unlock()
+	if prev != nil {
+		prev.lru.unlink()
+	}
+	h.table[target.ID] = act
+	if h.lru.empty() {
+		select {
+		case h.wake <- struct{}{}:
+		default:
+		}
+	}
+	act.lru.used = time.Now()
+	h.lru.pushBack(&act.lru)
+	h.wg.Go(func() { act.start(start) })
+	return act, nil
+}
+
+// run runs an event on a goroutine of its own.
+func (h *Host) run(act *activation, ev *event) {
+	h.wg.Go(func() { act.run(ev) })
+}
+
+// eventDone counts an event that is over and notes the use of its activation.
+func (h *Host) eventDone(act *activation, ev *event) {
+	now := time.Now()
+	h.mu.Lock()
+	if act.lru.prev != nil {
+		act.lru.used = now
+		h.lru.pushBack(&act.lru)
+	}
+	h.mu.Unlock()
+	h.events.eventDone(ev.kind, ev.began.Sub(ev.posted), now.Sub(ev.began))
+	h.count(ev, -1)
+}
+
+// remove takes a settled activation out of the table, unless the next one is there already.
+func (h *Host) remove(act *activation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	act.lru.unlink()
+	if h.table[act.target.ID] == act {
+		delete(h.table, act.target.ID)
+	}
+}
+
+// Close stops the host: new events are refused with ErrClosing, those under way
+// may end until ctx does, then all activations end. What was sealed is still
+// committed. It returns an error if a handler is still running then.
+func (h *Host) Close(ctx context.Context) error {
+	h.mu.Lock()
+	if h.closing {
+		h.mu.Unlock()
+		return nil
+	}
+	h.closing = true
+	close(h.closed)
+	h.mu.Unlock()
+	h.clock.close()
+	h.awaitQuiet(ctx)
+	h.mu.Lock()
+	var all []*activation
+	for _, act := range h.table {
+		all = append(all, act)
+	}
+	h.mu.Unlock()
+	for _, act := range all {
+		act.end(ErrClosing, nil)
+		select {
+		case <-act.settled:
+		case <-ctx.Done():
+		}
+	}
+	over := make(chan struct{})
+	go func() { h.wg.Wait(); close(over) }()
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("actor: close: handlers still run: %w", context.Cause(ctx))
+	}
+}
+
+func (h *Host) awaitQuiet(ctx context.Context) {
+	for {
+		h.mu.Lock()
+		if h.pending.Load() == 0 {
+			h.mu.Unlock()
+			return
+		}
+		quiet := h.quiet.waitLocked()
+		h.mu.Unlock()
+		select {
+		case <-quiet:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *Host) refused(err error) error {
+	h.events.refused(err)
+	return err
+}

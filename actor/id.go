@@ -1,0 +1,91 @@
+package actor
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// MaxNameBytes bounds the name of an object.
+const MaxNameBytes = 1024
+
+// IDSecretBytes is the length of the secret from which IDs are derived.
+const IDSecretBytes = 32
+
+// Errors of names and IDs that a client gave.
+var (
+	ErrBadName = fmt.Errorf("actor: a name is 1 to %d bytes of valid UTF-8", MaxNameBytes)
+	ErrBadID   = errors.New("actor: not the ID of an object of this class: want the 64 hex digits that this cluster gave")
+)
+
+// ID names one object of one class: 16 bytes that are derived from a name or
+// random, then 16 bytes that prove class and cluster. It is comparable.
+type ID [32]byte
+
+// String gives 64 hexadecimal digits.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// IDSource makes and checks the IDs of one class in one cluster. IDs of another
+// class, of another cluster and invented ones are refused, because the second
+// half is a MAC of the first under a key that only the cluster has.
+type IDSource struct {
+	key [sha256.Size]byte
+}
+
+// NewIDSource derives the class's key from the cluster's ID secret.
+func NewIDSource(secret []byte, class string) IDSource {
+	var s IDSource
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("holdfast class\x00" + class))
+	mac.Sum(s.key[:0])
+	return s
+}
+
+// Named gives the ID of the object with that name: the same for ever.
+func (s IDSource) Named(name string) (ID, error) {
+	if name == "" || len(name) > MaxNameBytes || !utf8.ValidString(name) {
+		return ID{}, ErrBadName
+	}
+	return s.seal(s.sum("name\x00", []byte(name))), nil
+}
+
+// Unique gives an ID that never comes again.
+func (s IDSource) Unique() ID {
+	var first [16]byte
+	rand.Read(first[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+	return s.seal(first)
+}
+
+// Parse checks the text form of an ID.
+func (s IDSource) Parse(text string) (ID, error) {
+	var id ID
+	if len(text) != hex.EncodedLen(len(id)) {
+		return ID{}, ErrBadID
+	}
+	if _, err := hex.Decode(id[:], []byte(text)); err != nil {
+		return ID{}, ErrBadID
+	}
+	if want := s.seal([16]byte(id[:16])); !hmac.Equal(want[:], id[:]) {
+		return ID{}, ErrBadID
+	}
+	return id, nil
+}
+
+func (s IDSource) seal(first [16]byte) ID {
+	var id ID
+	copy(id[:16], first[:])
+	second := s.sum("check\x00", first[:])
+	copy(id[16:], second[:])
+	return id
+}
+
+func (s IDSource) sum(purpose string, data []byte) [16]byte {
+	mac := hmac.New(sha256.New, s.key[:])
+	mac.Write([]byte(purpose))
+	mac.Write(data)
+	return [16]byte(mac.Sum(nil)[:16])
+}

@@ -1,0 +1,96 @@
+package actor
+
+import "context"
+
+// The output gate: whatever could reveal a write waits in one queue, in the
+// order in which the object made it, until every batch that its activation had
+// begun before it is committed. It waits for no later one.
+
+// output is something that may leave when batch dep is committed.
+type output struct {
+	dep    uint64
+	ev     *event
+	proved bool            // dep holds writes of the same event: its commit proves the ownership
+	send   func(err error) // must not block; err says that the output is dropped, and why
+}
+
+// emitLocked adds an output of ev. Its writes that are not sealed yet bind it
+// to their batch; without such writes it waits for what was sealed before.
+func (act *activation) emitLocked(ev *event, send func(err error)) {
+	o := output{dep: act.view.current - 1, ev: ev, send: send}
+	if act.hasWritesLocked() {
+		o.dep, o.proved = act.view.current, true
+	}
+	act.outputs.push(o)
+	act.pumpLocked()
+}
+
+// pumpLocked releases what may leave, in order. Only one goroutine does so at a
+// time; the lock is not held while an output is sent.
+func (act *activation) pumpLocked() {
+	if act.pumping {
+		return
+	}
+	act.pumping = true
+	for {
+		o := act.outputs.peek()
+		if o == nil || o.dep > act.view.committed || act.lost != nil {
+			break
+		}
+		out := act.outputs.pop()
+		act.mu.Unlock()
+		out.send(act.prove(out))
+		act.mu.Lock()
+	}
+	act.pumping = false
+	act.settleLocked()
+}
+
+// prove makes sure that this node still owned the object after the output was
+// made: one proof for each output, since each may belong to a later request. The
+// commit of the event's own writes is such a proof.
+func (act *activation) prove(out output) error {
+	if out.proved {
+		return nil
+	}
+	err := act.host.committer.Confirm(act.target.ID, act.ownership)
+	if err == nil {
+		return nil
+	}
+	act.lose(err)
+	act.mu.Lock()
+	defer act.mu.Unlock()
+	return out.ev.fateLocked(err, false)
+}
+
+// drop answers outputs that will never leave.
+func (act *activation) drop(outputs []output, cause error) {
+	for _, o := range outputs {
+		act.mu.Lock()
+		err := o.ev.fateLocked(cause, true)
+		act.mu.Unlock()
+		o.send(err)
+	}
+}
+
+// emitSealed seals the event's writes and adds an output that waits for them
+// and for nothing later.
+func (act *activation) emitSealed(ctx context.Context, send func(ev *event, err error)) error {
+	act.mu.Lock()
+	ev, err := act.enterLocked(ctx)
+	if err == nil && ev.tx > 0 {
+		err = ErrInTransaction
+	}
+	act.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	act.seal(ev)
+	act.mu.Lock()
+	defer act.mu.Unlock()
+	if act.ended {
+		return ErrEnded
+	}
+	act.emitLocked(ev, func(err error) { send(ev, err) })
+	return nil
+}

@@ -1,0 +1,112 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Message hands over message number n of a socket: 1, 2, 3 ... without a gap.
+// It does not wait for the event; that the message took effect is told by a
+// FrameAck. While the object has too much to do it waits; ctx ends that wait. An
+// error means that the message was not taken.
+func (h *Host) Message(ctx context.Context, object ID, socket SocketID, number uint64, message Message) error {
+	ev := &event{kind: EventMessage, size: int64(len(message.Data)), socket: socket, number: number}
+	ev.body = func(ctx context.Context, ev *event) { ev.act.handleMessage(ctx, ev, message) }
+	ev.fail = func(err error) { h.breakSocket(object, socket, err) }
+	for {
+		full, err := h.deliverStored(object, ev)
+		if !errors.Is(err, ErrMailboxFull) {
+			return err
+		}
+		select {
+		case <-full:
+		case <-ctx.Done():
+			return err
+		case <-h.closed:
+			return ErrClosing
+		}
+	}
+}
+
+func (act *activation) handleMessage(ctx context.Context, ev *event, message Message) {
+	act.mu.Lock()
+	socket := act.sockets.byID[ev.socket]
+	if socket == nil || ev.number <= socket.number {
+		act.mu.Unlock()
+		return // closed meanwhile, or sent again after it took effect
+	}
+	socket.number = ev.number
+	messenger, ok := act.object.(SocketMessenger)
+	act.mu.Unlock()
+	if !ok {
+		return
+	}
+	if err := messenger.SocketMessage(ctx, socket, message); err != nil && !errors.Is(err, ErrEnded) {
+		act.log().Warn("a socket message handler returned an error", "socket", socket.id.String(), "error", err)
+	}
+}
+
+// SocketClosed tells the object, once and after the socket's last message, that
+// the client's side is gone. cause is a protocol error, or nil.
+func (h *Host) SocketClosed(object ID, socket SocketID, info CloseInfo, cause error) {
+	if _, err := h.deliverStored(object, h.closeEvent(socket, info, cause)); err != nil {
+		h.gateways.orphan(socket, info)
+	}
+}
+
+// breakSocket closes the client's side of a socket whose message got lost with
+// its activation: a client must not go on in the belief that it was heard.
+func (h *Host) breakSocket(object ID, socket SocketID, cause error) {
+	info := CloseInfo{Code: 1011, Reason: "the fate of a message is unknown"}
+	if isRefusal(cause) {
+		info = CloseInfo{Code: 1013, Reason: "a message could not be taken, try again"}
+	}
+	if g := h.gateways.get(socket.Gateway()); g != nil {
+		g.Deliver(object, Frame{Kind: FrameClose, Socket: socket, Code: info.Code, Reason: info.Reason})
+	}
+	h.SocketClosed(object, socket, info, nil)
+}
+
+func (h *Host) closeEvent(socket SocketID, info CloseInfo, cause error) *event {
+	ev := &event{kind: EventClose, socket: socket}
+	ev.body = func(ctx context.Context, ev *event) { ev.act.handleClose(ctx, ev, socket, info, cause) }
+	ev.fail = func(error) { h.gateways.orphan(socket, info) }
+	return ev
+}
+
+func (act *activation) handleClose(ctx context.Context, ev *event, id SocketID, info CloseInfo, cause error) {
+	act.mu.Lock()
+	socket := act.sockets.byID[id]
+	if socket == nil {
+		socket = ev.lostSocket
+	}
+	if socket == nil {
+		act.mu.Unlock()
+		return // the object closed it at the same moment
+	}
+	act.removeSocketLocked(socket)
+	object := act.object
+	act.mu.Unlock()
+	if errorer, ok := object.(SocketErrorer); ok && cause != nil {
+		if err := errorer.SocketError(ctx, socket, cause); err != nil {
+			act.log().Warn("a socket error handler returned an error", "socket", id.String(), "error", err)
+		}
+	}
+	if closer, ok := object.(SocketCloser); ok {
+		if err := closer.SocketClose(ctx, socket, info); err != nil {
+			act.log().Warn("a socket close handler returned an error", "socket", id.String(), "error", err)
+		}
+	}
+}
+
+// deliverStored delivers an event to an object that has a record, which tells
+// its class. Messages are bounded by the mailbox: full is closed when it has room.
+func (h *Host) deliverStored(object ID, ev *event) (full <-chan struct{}, err error) {
+	target, err := h.target(object)
+	if err != nil {
+		return nil, err
+	}
+	ev.posted = time.Now()
+	return h.deliver(target, ev)
+}

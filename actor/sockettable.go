@@ -1,0 +1,108 @@
+package actor
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// socketTable holds the open sockets of an activation. It is guarded by the
+// activation's mutex and costs nothing while it is empty.
+type socketTable struct {
+	list []*Socket // in the order in which they were accepted
+	byID map[SocketID]*Socket
+	at   map[uint64]int // sockets at each gateway
+}
+
+func (t *socketTable) len() int { return len(t.list) }
+
+func (t *socketTable) add(s *Socket) {
+	if t.byID == nil {
+		t.byID, t.at = make(map[SocketID]*Socket), make(map[uint64]int)
+	}
+	t.list = append(t.list, s)
+	t.byID[s.id] = s
+	t.at[s.id.Gateway()]++
+}
+
+func (t *socketTable) remove(s *Socket) {
+	i := slices.Index(t.list, s)
+	if i < 0 {
+		return
+	}
+	t.list = slices.Delete(t.list, i, i+1)
+	delete(t.byID, s.id)
+	if t.at[s.id.Gateway()]--; t.at[s.id.Gateway()] == 0 {
+		delete(t.at, s.id.Gateway())
+	}
+}
+
+// gateways gives the start numbers of those that hold sockets of the object.
+func (t *socketTable) gateways() []uint64 {
+	if len(t.at) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(t.at))
+}
+
+// loadSocketsLocked takes over the sockets that the Store knows. Those whose
+// gateway is over are lost: the object learns so before its next event.
+func (act *activation) loadSocketsLocked(records []SocketRecord) {
+	var lost []*event
+	for _, r := range records {
+		socket := &Socket{act: act, id: r.Socket, tags: r.Tags, protocol: r.Protocol, attachment: r.Attachment, number: r.Number}
+		info, gone := act.host.gateways.gone(r.Socket)
+		if !gone {
+			act.sockets.add(socket)
+			continue
+		}
+		ev := act.host.closeEvent(socket.id, info, nil)
+		ev.lostSocket, ev.socket = socket, SocketID{}
+		ev.act, ev.posted, ev.resume = act, time.Now(), make(chan struct{}, 1)
+		lost = append(lost, ev)
+	}
+	for _, ev := range append(lost, act.waiting.takeAll()...) {
+		act.waiting.push(ev)
+	}
+	act.host.pending.Add(int64(len(lost)))
+}
+
+// removeSocketLocked notes that a socket is no longer open.
+func (act *activation) removeSocketLocked(s *Socket) {
+	s.closed, act.emptied = true, true
+	act.sockets.remove(s)
+	act.changes.sockets = append(act.changes.sockets, SocketChange{Op: SocketClosed, Socket: s.id})
+}
+
+// frameLocked adds a frame to the object's stream to one gateway. A gateway
+// that is gone has lost its clients, so its frames go nowhere.
+func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
+	g := act.host.gateways.get(gateway)
+	if g == nil {
+		return
+	}
+	if frame.Kind != FrameAck {
+		act.frame++
+		frame.Number = act.frame
+	}
+	size := int64(len(frame.Data))
+	act.host.bytes.Add(size)
+	object := act.target.ID
+	act.emitLocked(ev, func(err error) {
+		act.host.bytes.Add(-size)
+		if err == nil {
+			act.host.events.frame(frame.Kind)
+			g.Deliver(object, frame)
+		}
+	})
+}
+
+// acknowledgeLocked lets the gateway forget a message: with the event's first
+// batch, or at its end if it wrote nothing.
+func (act *activation) acknowledgeLocked(ev *event) {
+	if ev.kind != EventMessage || ev.acked || act.ended {
+		return
+	}
+	ev.acked = true
+	act.frameLocked(ev, ev.socket.Gateway(), Frame{Kind: FrameAck, Socket: ev.socket, Number: ev.number})
+}

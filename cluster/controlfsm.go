@@ -1,0 +1,78 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// controlFSM is the raft.FSM of the control group: a thin shell around the table.
+type controlFSM struct {
+	// fatal does not return. A node that does not understand the table cannot
+	// say which replicas it should hold, so it ends.
+	fatal func(error)
+
+	mu    sync.Mutex // guards table
+	table *table
+}
+
+// Apply implements raft.FSM. It answers why the command changed nothing.
+func (f *controlFSM) Apply(l *raft.Log) any {
+	f.mu.Lock()
+	next := *f.table
+	f.mu.Unlock()
+	reason, err := next.apply(l.Data)
+	if err != nil {
+		f.fatal(fmt.Errorf("cluster: apply control entry %d: %w", l.Index, err))
+	}
+	f.mu.Lock()
+	f.table = &next
+	f.mu.Unlock()
+	return reason
+}
+
+// current gives the table, which nobody changes any more.
+func (f *controlFSM) current() *table {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.table
+}
+
+// Snapshot implements raft.FSM.
+func (f *controlFSM) Snapshot() (raft.FSMSnapshot, error) {
+	data, err := f.current().encode()
+	if err != nil {
+		return nil, err
+	}
+	return tableSnapshot{data: data}, nil
+}
+
+// Restore implements raft.FSM.
+func (f *controlFSM) Restore(snapshot io.ReadCloser) error {
+	data, err := io.ReadAll(snapshot)
+	if err := errors.Join(err, snapshot.Close()); err != nil {
+		return fmt.Errorf("cluster: read control snapshot: %w", err)
+	}
+	t, err := decodeTable(data)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.table = t
+	return nil
+}
+
+type tableSnapshot struct{ data []byte }
+
+// Persist implements raft.FSMSnapshot.
+func (s tableSnapshot) Persist(sink raft.SnapshotSink) error {
+	_, err := sink.Write(s.data)
+	return err
+}
+
+// Release implements raft.FSMSnapshot.
+func (s tableSnapshot) Release() {}

@@ -1,0 +1,257 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/placement"
+)
+
+// Node is this process's part of the cluster. Its methods may be called from
+// any goroutine; Start and Close once each.
+type Node struct {
+	// Fixed after Open.
+	cfg     Config
+	dir     *directory
+	db      *logDB
+	control *control
+	table   *table
+	start   uint64
+	space   *space
+	budget  *budget
+
+	// Fixed after Start.
+	snapshots *snapshotter
+
+	groups []atomic.Pointer[group] // by shard; nil until the replica has started
+
+	mu      sync.Mutex // guards the following fields
+	started bool
+	closed  bool
+}
+
+// Open locks the data directory, starts the control group or forms a new cluster
+// of this one node, and returns when the cluster's table is known. The directory
+// is this process's until Close.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	// Whoever ends the process does not come back; a Fatal that does return must
+	// not let the node go on.
+	fatal := cfg.Fatal
+	cfg.Fatal = func(err error) { fatal(err); panic(err) }
+	dir, err := openDirectory(cfg.FS, cfg.Dir, cfg.Name, cfg.DefaultName)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, dir: dir, budget: &budget{limit: maxNodeBytes}}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// open opens the parts. On an error Close closes those that are open.
+func (n *Node) open(ctx context.Context) (err error) {
+	n.space, err = newSpace(n.cfg.FS, n.cfg.Dir, n.cfg.MinFreeBytes, n.cfg.Log, &n.cfg.Events)
+	if err != nil {
+		return err
+	}
+	n.db, err = openLogDB(logDBConfig{
+		fs: n.cfg.FS, path: n.dir.join(logDir), directory: n.dir.id, create: n.dir.identity.ClusterID == "",
+		log: n.cfg.Log, events: &n.cfg.Events, fatal: n.cfg.Fatal, faults: n.cfg.faults,
+	})
+	if err != nil {
+		return err
+	}
+	n.start, err = n.db.nextStart()
+	if err != nil {
+		return err
+	}
+	n.control, err = openControl(ctx, n.cfg, n.dir)
+	if err != nil {
+		return err
+	}
+	n.table = n.control.table()
+	n.groups = make([]atomic.Pointer[group], len(n.table.Shards))
+	if n.dir.identity.ClusterID == "" {
+		return n.dir.setClusterID(n.table.ClusterID)
+	}
+	return nil
+}
+
+// Start starts this node's replicas of the shards on that state and returns when
+// every shard that it holds alone has an owner, which is this node. After an
+// error the node can only be closed.
+func (n *Node) Start(ctx context.Context, sm StateMachine) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed || n.started {
+		return fmt.Errorf("cluster: start node: %w", ErrClosed)
+	}
+	n.started = true
+	n.snapshots = newSnapshotter(len(n.table.Shards))
+	errs := make([]error, len(n.groups))
+	var opening sync.WaitGroup
+	for i := range n.groups {
+		opening.Go(func() { errs[i] = n.openShard(placement.ShardID(i), sm) })
+	}
+	opening.Wait()
+	if err := firstOf(errs); err != nil {
+		return err
+	}
+	for i := range n.groups {
+		g := n.groups[i].Load()
+		select {
+		case <-g.ready:
+		case <-ctx.Done():
+			return fmt.Errorf("cluster: start node: wait for an owner of shard %d: %w", g.shard, context.Cause(ctx))
+		}
+		if err := g.failed(); err != nil {
+			return fmt.Errorf("cluster: start node: %w", err)
+		}
+	}
+	return nil
+}
+
+// firstOf gives the first error and how many more there are: what is wrong with
+// one shard is usually wrong with all.
+func firstOf(errs []error) error {
+	var first error
+	more := -1
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		more++
+		if first == nil {
+			first = err
+		}
+	}
+	if more > 0 {
+		return fmt.Errorf("%w (and %d more shards)", first, more)
+	}
+	return first
+}
+
+// openShard starts this node's replica of a shard. A group is bootstrapped by
+// the one replica that the table names, alone.
+func (n *Node) openShard(shard placement.ShardID, sm StateMachine) error {
+	wanted := n.table.Shards[shard].Replicas
+	if len(wanted) != 1 || wanted[0].Node != n.dir.identity.Name || wanted[0].DirectoryID != n.dir.identity.DirectoryID {
+		return fmt.Errorf("cluster: start shard %d: the table gives it to other replicas: %w", shard, ErrUnknownVersion)
+	}
+	me, err := wanted[0].id()
+	if err != nil {
+		return err
+	}
+	_, err = openGroup(groupConfig{
+		shard: shard, me: me, db: n.db, sm: sm, trans: soloTransport{address: me.address()},
+		timeout: time.Duration(n.table.HeartbeatMS) * time.Millisecond, snapshotEntries: n.cfg.snapshotEntries,
+		budget: n.budget, space: n.space, snapshot: n.snapshots.ask, opened: n.groups[shard].Store,
+		log: n.cfg.Log, events: &n.cfg.Events, faults: n.cfg.faults,
+	}, me.configuration())
+	return err
+}
+
+// StateDir is where the state machine's database belongs.
+func (n *Node) StateDir() string { return n.dir.join(stateDir) }
+
+// Name is the node's name, as recorded in the data directory.
+func (n *Node) Name() string { return n.dir.identity.Name }
+
+// ClusterID names the cluster, for ever.
+func (n *Node) ClusterID() string { return n.table.ClusterID }
+
+// IDSecret is the secret behind object IDs. The caller must not change it.
+func (n *Node) IDSecret() []byte { return n.table.IDSecret }
+
+// Shards is the number of shards of the cluster.
+func (n *Node) Shards() int { return len(n.table.Shards) }
+
+// StartNumber counts the starts of this data directory. It is greater than that
+// of every earlier start, also of one that crashed.
+func (n *Node) StartNumber() uint64 { return n.start }
+
+// Ownership gives the number under which this node may act for the shard's
+// objects now. The error is ErrNotOwner, or ErrStorageFull.
+func (n *Node) Ownership(shard placement.ShardID) (uint64, error) {
+	g := n.group(shard)
+	if g == nil {
+		return 0, ErrNotOwner
+	}
+	return g.ownership()
+}
+
+// Propose puts a batch into the shard's log under that ownership. Batches of one
+// shard and ownership take effect in the order of the calls; once one is not
+// applied, no later one is. It does not wait for I/O, keeps the batch, and calls
+// done exactly once, from any goroutine, also before it returns, with nil after
+// StateMachine.Apply has executed the batch, with an ErrRefused if it certainly
+// was not applied and never will be, else with an ErrUnknown. done must not
+// block. There is no time-out.
+func (n *Node) Propose(shard placement.ShardID, ownership uint64, batch []byte, done func(error)) {
+	g := n.group(shard)
+	if g == nil {
+		done(ErrNotOwner)
+		return
+	}
+	g.offer(ownership, batch, done)
+}
+
+// Confirm proves that the ownership held at a moment after the call began. On an
+// error nothing may be released that depends on it.
+func (n *Node) Confirm(shard placement.ShardID, ownership uint64) error {
+	g := n.group(shard)
+	if g == nil {
+		return ErrNotOwner
+	}
+	return g.confirm(ownership)
+}
+
+// group gives this node's replica of a shard, or nil.
+func (n *Node) group(shard placement.ShardID) *group {
+	if int64(shard) >= int64(len(n.groups)) {
+		return nil
+	}
+	return n.groups[shard].Load()
+}
+
+// Close takes no more proposals, waits until those in flight have their answers,
+// ends all ownerships and closes everything. The state machine may be closed
+// after it has returned.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return ErrClosed
+	}
+	n.closed = true
+	if n.snapshots != nil {
+		n.snapshots.close()
+	}
+	errs := make([]error, len(n.groups), len(n.groups)+4)
+	var closing sync.WaitGroup
+	for i := range n.groups {
+		if g := n.groups[i].Load(); g != nil {
+			closing.Go(func() { errs[i] = g.close() })
+		}
+	}
+	closing.Wait()
+	if n.control != nil {
+		errs = append(errs, n.control.stop())
+	}
+	if n.db != nil {
+		errs = append(errs, n.db.close())
+	}
+	if n.space != nil {
+		n.space.close()
+	}
+	return errors.Join(append(errs, n.dir.close())...)
+}

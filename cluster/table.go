@@ -1,0 +1,196 @@
+package cluster
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/placement"
+)
+
+// Versions of what the control group stores.
+const (
+	tableVersion   = 1
+	commandVersion = 1
+	// featureLevel is the newest level that this program knows. New forms of
+	// entries, batches and frames are written only when the table's level allows.
+	featureLevel = 1
+)
+
+// maxHeartbeatTimeout is far beyond what anybody could want.
+const maxHeartbeatTimeout = 24 * time.Hour
+
+// idSecretBytes is the size of the secret behind object IDs.
+const idSecretBytes = 32
+
+// table is the state of the control group: what all nodes must agree on. It is
+// the wish; the truth about a shard is its group's own Raft configuration.
+type table struct {
+	Version      int    `json:"version"`
+	FeatureLevel int    `json:"feature_level"`
+	ClusterID    string `json:"cluster_id"`
+	IDSecret     []byte `json:"id_secret"`
+	// HeartbeatMS is the heartbeat time-out of all shards' groups.
+	HeartbeatMS int64 `json:"heartbeat_ms"`
+	// Nodes by name.
+	Nodes map[string]tableNode `json:"nodes"`
+	// Shards, one for each; their number never changes.
+	Shards []tableShard `json:"shards"`
+	// NextReplica is the number that the next replica gets, of any group.
+	NextReplica uint64 `json:"next_replica"`
+}
+
+type tableNode struct {
+	DirectoryID string `json:"directory_id"`
+	// Control is the number of the node's replica of the control group.
+	Control uint64 `json:"control"`
+}
+
+// tableShard is the wanted replica set of one shard. Version grows with each
+// change, so that an owner can refuse an older wish than it has seen.
+type tableShard struct {
+	Version  uint64         `json:"version"`
+	Replicas []tableReplica `json:"replicas"`
+}
+
+type tableReplica struct {
+	Node        string `json:"node"`
+	DirectoryID string `json:"directory_id"`
+	Number      uint64 `json:"number"`
+}
+
+// command is an entry of the control group's log, as JSON. The entries are small
+// and rare, and worth being read by people.
+type command struct {
+	Version int          `json:"version"`
+	Form    *formCommand `json:"form,omitempty"`
+}
+
+// formCommand is the first command of every cluster.
+type formCommand struct {
+	FeatureLevel int    `json:"feature_level"`
+	ClusterID    string `json:"cluster_id"`
+	IDSecret     []byte `json:"id_secret"`
+	HeartbeatMS  int64  `json:"heartbeat_ms"`
+	Shards       int    `json:"shards"`
+	Node         string `json:"node"`
+	DirectoryID  string `json:"directory_id"`
+}
+
+// firstControlReplica is the number of the control replica that forms a cluster.
+const firstControlReplica = 1
+
+// formed says whether the cluster exists.
+func (t *table) formed() bool { return t.ClusterID != "" }
+
+// apply executes a command. The returned reason says why it changed nothing; an
+// error says that this program cannot know what the command means.
+func (t *table) apply(data []byte) (reason string, err error) {
+	var c command
+	if err := json.Unmarshal(data, &c); err != nil {
+		return "", fmt.Errorf("cluster: decode control command: %w: %w", ErrCorrupt, err)
+	}
+	if c.Version != commandVersion || c.Form == nil {
+		return "", fmt.Errorf("cluster: decode control command of version %d: %w", c.Version, ErrUnknownVersion)
+	}
+	return t.form(c.Form), nil
+}
+
+// form makes the table of a new cluster of one node, which gets a replica of
+// every shard. Numbers are given in the order of the shards, on every replica alike.
+func (t *table) form(c *formCommand) (reason string) {
+	if t.formed() {
+		return "the cluster is formed already"
+	}
+	if err := placement.ValidateShards(c.Shards); err != nil {
+		return err.Error()
+	}
+	if c.ClusterID == "" || len(c.IDSecret) != idSecretBytes || validateName(c.Node) != nil || !validHeartbeat(c.HeartbeatMS) {
+		return "the command lacks a cluster ID, an ID secret, a heartbeat time-out or a node"
+	}
+	t.Version = tableVersion
+	t.FeatureLevel = c.FeatureLevel
+	t.ClusterID = c.ClusterID
+	t.IDSecret = c.IDSecret
+	t.HeartbeatMS = c.HeartbeatMS
+	t.Nodes = map[string]tableNode{c.Node: {DirectoryID: c.DirectoryID, Control: firstControlReplica}}
+	t.NextReplica = firstControlReplica + 1
+	t.Shards = make([]tableShard, c.Shards)
+	for i := range t.Shards {
+		t.Shards[i] = tableShard{
+			Version:  1,
+			Replicas: []tableReplica{{Node: c.Node, DirectoryID: c.DirectoryID, Number: t.NextReplica}},
+		}
+		t.NextReplica++
+	}
+	return ""
+}
+
+// validHeartbeat keeps the time-out where durations do not overflow.
+func validHeartbeat(ms int64) bool {
+	return ms >= minHeartbeatTimeout.Milliseconds() && ms <= maxHeartbeatTimeout.Milliseconds()
+}
+
+// encode gives the table as the control group's snapshot stores it.
+func (t *table) encode() ([]byte, error) {
+	data, err := json.Marshal(t)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: encode table: %w", err)
+	}
+	return data, nil
+}
+
+// decodeTable reads a table and checks all that the rest of the program relies on.
+func decodeTable(data []byte) (*table, error) {
+	t := &table{}
+	if err := json.Unmarshal(data, t); err != nil {
+		return nil, fmt.Errorf("cluster: decode table: %w: %w", ErrCorrupt, err)
+	}
+	if !t.formed() { // a snapshot may be taken before the first command
+		return &table{}, nil
+	}
+	if t.Version != tableVersion {
+		return nil, fmt.Errorf("cluster: decode table of version %d: %w", t.Version, ErrUnknownVersion)
+	}
+	if err := placement.ValidateShards(len(t.Shards)); err != nil {
+		return nil, fmt.Errorf("cluster: decode table: %w: %w", ErrCorrupt, err)
+	}
+	if len(t.IDSecret) != idSecretBytes || !validHeartbeat(t.HeartbeatMS) {
+		return nil, fmt.Errorf("cluster: decode table: ID secret of %d bytes, heartbeat of %d ms: %w", len(t.IDSecret), t.HeartbeatMS, ErrCorrupt)
+	}
+	for i, shard := range t.Shards {
+		for _, r := range shard.Replicas {
+			if _, err := r.id(); err != nil {
+				return nil, fmt.Errorf("cluster: decode table: shard %d: %w: %w", i, ErrCorrupt, err)
+			}
+		}
+	}
+	return t, nil
+}
+
+func (r tableReplica) id() (replicaID, error) {
+	directory, err := parseDirectoryID(r.DirectoryID)
+	if err != nil {
+		return replicaID{}, err
+	}
+	if err := validateName(r.Node); err != nil {
+		return replicaID{}, err
+	}
+	if r.Number == 0 {
+		return replicaID{}, fmt.Errorf("cluster: replica of node %q has no number", r.Node)
+	}
+	return replicaID{node: r.Node, directory: directory, number: r.Number}, nil
+}
+
+// encodeForm gives the command that forms a cluster.
+func encodeForm(c formCommand) ([]byte, error) {
+	data, err := json.Marshal(command{Version: commandVersion, Form: &c})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: encode control command: %w", err)
+	}
+	return data, nil
+}
+
+// newClusterID turns 16 random bytes into the text form of a cluster ID.
+func newClusterID(random [16]byte) string { return hex.EncodeToString(random[:]) }

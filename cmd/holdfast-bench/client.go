@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// load is a closed loop of requests over several connections.
+type load struct {
+	address string
+	clients int
+	path    func(client, request int) string
+}
+
+// outcome is what a turn of a load brought.
+type outcome struct {
+	rate      float64 // requests a second
+	latencies []time.Duration
+}
+
+// run sends requests, each connection one at a time, until the time is over. The
+// client does as little as HTTP allows: what it costs is the same for all that
+// is compared, and dilutes the ratio.
+func (l load) run(ctx context.Context, length time.Duration) (outcome, error) {
+	var (
+		group   sync.WaitGroup
+		mu      sync.Mutex // guards errs and result while clients run
+		errs    []error
+		result  outcome
+		started = time.Now()
+	)
+	for client := range l.clients {
+		group.Go(func() {
+			latencies, err := l.client(ctx, client, started.Add(length))
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+			result.latencies = append(result.latencies, latencies...)
+		})
+	}
+	group.Wait()
+	result.rate = float64(len(result.latencies)) / time.Since(started).Seconds()
+	return result, errors.Join(errs...)
+}
+
+func (l load) client(ctx context.Context, client int, end time.Time) ([]time.Duration, error) {
+	connection, err := dial(ctx, l.address)
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close()
+	var latencies []time.Duration
+	for request := 0; ; request++ {
+		begin := time.Now()
+		if begin.After(end) {
+			return latencies, nil
+		}
+		if err := connection.post(l.path(client, request)); err != nil {
+			return nil, err
+		}
+		latencies = append(latencies, time.Since(begin))
+	}
+}
+
+// connection speaks the least of HTTP/1.1 that a server answers.
+type connection struct {
+	net.Conn
+	address string
+	answers *bufio.Reader
+	request bytes.Buffer
+}
+
+func dial(ctx context.Context, address string) (*connection, error) {
+	var dialer net.Dialer
+	c, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{Conn: c, address: address, answers: bufio.NewReader(c)}, nil
+}
+
+// post sends a request without a body and waits for its answer, which must be 200.
+func (c *connection) post(path string) error {
+	return c.do(http.MethodPost, path)
+}
+
+func (c *connection) do(method, path string) error {
+	c.request.Reset()
+	fmt.Fprintf(&c.request, "%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\n\r\n", method, path, c.address)
+	if _, err := c.Write(c.request.Bytes()); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	status, err := c.answers.ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
+		return fmt.Errorf("%s %s: answered %q", method, path, bytes.TrimSpace(status))
+	}
+	length := 0
+	for {
+		line, err := c.answers.ReadSlice('\n')
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			break
+		}
+		if name, value, ok := strings.Cut(string(line), ":"); ok && strings.EqualFold(name, "Content-Length") {
+			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+				return fmt.Errorf("%s %s: %w", method, path, err)
+			}
+		}
+	}
+	if _, err := io.CopyN(io.Discard, c.answers, int64(length)); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}

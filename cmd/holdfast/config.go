@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/placement"
+	"github.com/holdfast-dev/holdfast/transport"
+)
+
+// Bounds of what a flag may say.
+const (
+	maxNodeNameBytes = 64       // as cluster has it
+	minMemoryBytes   = 16 << 20 // below this nothing useful fits
+)
+
+// Config is what flags and environment say. The zero value is of no use: start
+// from defaultConfig.
+type Config struct {
+	HTTP  string // where clients are served
+	Admin string // where health and metrics are served, for operators
+	Name  string // of the node; "" = the one that the data directory records, else the host's
+	Data  string // directory; created if it is missing
+
+	Shards int // of the cluster, when this node creates it; ignored afterwards
+
+	IdleTimeout     time.Duration // after which an idle object leaves memory
+	MaxObjects      int           // in memory at a time
+	MaxMemoryBytes  int64         // that the runtime holds for objects: cached values, queued events, unsent output
+	MaxBodyBytes    int64         // of a request
+	MaxMessageBytes int           // of a message from a socket
+	Origins         []string      // of browsers' pages, besides the node's own, that may open sockets
+	StopTimeout     time.Duration // for a graceful stop
+
+	LogLevel  string // debug, info, warn or error
+	LogFormat string // text or json
+
+	// Of no effect yet: they belong to clustering.
+	Internal        string
+	Gossip          string
+	Join            []string
+	BootstrapExpect int
+}
+
+func defaultConfig() Config {
+	return Config{
+		HTTP:            "127.0.0.1:8080",
+		Admin:           "127.0.0.1:8081",
+		Data:            "./holdfast-data",
+		Shards:          placement.DefaultShards,
+		IdleTimeout:     time.Minute,
+		MaxObjects:      100_000,
+		MaxMemoryBytes:  1 << 30,
+		MaxBodyBytes:    1 << 30,
+		MaxMessageBytes: 8 << 20,
+		StopTimeout:     20 * time.Second,
+		LogLevel:        "info",
+		LogFormat:       "text",
+		Internal:        "127.0.0.1:7000",
+		Gossip:          "127.0.0.1:7946",
+	}
+}
+
+// Validate reports every mistake at once, each with the flag that it is in.
+func (c Config) Validate() error {
+	errs := []error{
+		validateAddress("http", c.HTTP),
+		validateAddress("admin", c.Admin),
+		validateAddress("internal", c.Internal),
+		validateAddress("gossip", c.Gossip),
+		validateName(c.Name),
+		validateRange("idle-timeout", c.IdleTimeout, 100*time.Millisecond, 24*time.Hour),
+		validateRange("stop-timeout", c.StopTimeout, 0, time.Hour),
+		validateRange("max-objects", c.MaxObjects, 1, 100_000_000),
+		validateRange("max-memory-bytes", c.MaxMemoryBytes, minMemoryBytes, 1<<50),
+		validateRange("max-body-bytes", c.MaxBodyBytes, 1, 1<<50),
+		validateRange("max-message-bytes", c.MaxMessageBytes, 1, transport.MaxMessageBytes),
+		validateRange("bootstrap-expect", c.BootstrapExpect, 0, 1000),
+	}
+	if c.HTTP == c.Admin && !strings.HasSuffix(c.HTTP, ":0") {
+		errs = append(errs, fmt.Errorf("--http and --admin are both %q: they need an address each", c.HTTP))
+	}
+	if c.Data == "" {
+		errs = append(errs, errors.New("--data is empty: want a directory"))
+	}
+	if err := placement.ValidateShards(c.Shards); err != nil {
+		errs = append(errs, fmt.Errorf("--shards: %w", err))
+	}
+	if _, err := parseLevel(c.LogLevel); err != nil {
+		errs = append(errs, err)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		errs = append(errs, fmt.Errorf("--log-format is %q: want text or json", c.LogFormat))
+	}
+	server, gateway := c.server(), c.gateway()
+	errs = append(errs, server.Validate(), gateway.Validate())
+	return errors.Join(errs...)
+}
+
+func validateAddress(flag, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("--%s is %q: want HOST:PORT: %w", flag, address, err)
+	}
+	return nil
+}
+
+func validateRange[T int | int64 | time.Duration](flag string, value, least, most T) error {
+	if value < least || value > most {
+		return fmt.Errorf("--%s is %v: want %v to %v", flag, value, least, most)
+	}
+	return nil
+}
+
+// validateName keeps names printable and free of the characters that separate
+// the parts of a replica ID.
+func validateName(name string) error {
+	if name == "" {
+		return nil
+	}
+	if len(name) > maxNodeNameBytes || strings.Trim(name, nameCharacters) != "" || strings.ContainsAny(name[:1], ".-_") {
+		return fmt.Errorf("--name is %q: want 1 to %d letters, digits, '.', '-' or '_', beginning with a letter or digit", name, maxNodeNameBytes)
+	}
+	return nil
+}
+
+const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
+// hostNodeName makes a node's name of the host's.
+func hostNodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	name := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(nameCharacters, r) {
+			return r
+		}
+		return '-'
+	}, host)
+	name = strings.TrimLeft(name, ".-_")
+	if len(name) > maxNodeNameBytes {
+		name = name[:maxNodeNameBytes]
+	}
+	if name == "" {
+		return "node"
+	}
+	return name
+}
+
+func parseLevel(text string) (slog.Level, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(text)); err != nil {
+		return 0, fmt.Errorf("--log-level is %q: want debug, info, warn or error", text)
+	}
+	return level, nil
+}
+
+// server gives the part of the configuration that bounds clients' requests.
+func (c Config) server() transport.ServerConfig {
+	return transport.ServerConfig{BodyBytes: c.MaxBodyBytes}
+}
+
+// gateway gives the part that bounds clients' sockets.
+func (c Config) gateway() transport.GatewayConfig {
+	return transport.GatewayConfig{MessageBytes: c.MaxMessageBytes, Origins: c.Origins}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/holdfast-dev/holdfast/transport"
+)
+
+// health answers the operator's questions.
+func (n *Node) health() transport.Health {
+	return transport.Health{
+		Live:    n.live,
+		Ready:   n.ready,
+		Started: n.hasStarted,
+	}
+}
+
+// live: the loops turn. It goes through the locks of the runtime and of every
+// shard, so a part that hangs shows as an answer that does not come in time. A
+// full disk or a stopped replica is not cured by a restart, so neither makes a
+// node dead.
+func (n *Node) live(context.Context) error {
+	n.host.Stats()
+	n.cluster.Status()
+	return nil
+}
+
+// ready: clients may be sent here. A shard without an owner answers 503 for
+// itself and does not take the rest of the node away.
+func (n *Node) ready(ctx context.Context) error {
+	if n.stopping.Load() {
+		return errors.New("stopping")
+	}
+	return n.hasStarted(ctx)
+}
+
+func (n *Node) hasStarted(context.Context) error {
+	if !n.started.Load() {
+		return errors.New("starting: not every shard has had an owner yet")
+	}
+	return nil
+}
+
+// registerGauges makes metrics of what can be asked at any time.
+func (n *Node) registerGauges(f promauto.Factory) {
+	gauge := func(name, help string, value func() float64) {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	gauge("activations", "Objects in memory.", func() float64 { return float64(n.host.Stats().Activations) })
+	gauge("events", "Events that wait or run.", func() float64 { return float64(n.host.Stats().Events) })
+	gauge("held_bytes", "Bytes of bodies, messages, batches and frames under way.", func() float64 { return float64(n.host.Stats().Bytes) })
+	gauge("in_flight_bytes", "Bytes of batches proposed and not answered.", func() float64 { return float64(n.cluster.Status().InFlightBytes) })
+	gauge("shards_owned", "Shards that this node owns.", func() float64 {
+		owned := 0
+		for _, shard := range n.cluster.Status().Shards {
+			if shard.Ownership != 0 {
+				owned++
+			}
+		}
+		return float64(owned)
+	})
+	gauge("state_disk_bytes", "Disk space of the state database.", func() float64 {
+		m, err := n.store.Metrics()
+		if err != nil {
+			return 0 // closed: the last scrape of a node that stops
+		}
+		return float64(m.DiskBytes)
+	})
+}

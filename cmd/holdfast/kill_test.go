@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// The real binary is killed in the middle of a load, again and again on the same
+// data. Every write that a client was told of is there afterwards, and no number
+// is given twice.
+func TestKill(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	h := &history{}
+	for round := range *kills {
+		p := startProcess(t, dir)
+		verify(t, p, h, round)
+		ctx, cancel := context.WithCancel(t.Context())
+		l := startLoad(ctx, t, p.clients, nil, h, fmt.Sprintf("r%d", round), rand.Int64N(400)+20)
+		select {
+		case <-l.reached:
+		case <-t.Context().Done():
+		}
+		p.kill(t)
+		cancel()
+		l.wait()
+		if t.Failed() {
+			t.Fatalf("round %d:\n%s", round, p.stderr)
+		}
+	}
+	p := startProcess(t, dir)
+	verify(t, p, h, *kills)
+	if code := p.stop(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code after SIGTERM = %d, want 0\n%s", code, p.stderr)
+	}
+	p = startProcess(t, dir)
+	verify(t, p, h, *kills+1)
+	p.stop(t, syscall.SIGTERM)
+}
+
+func verify(t *testing.T, p *process, h *history, round int) {
+	t.Helper()
+	objects := h.byObject()
+	if err := checkHistory(t.Context(), newClient(t, nil), p.clients, objects); err != nil {
+		t.Fatalf("after %d kills: %v\n%s", round, err, p.stderr)
+	}
+	count := 0
+	for _, writes := range objects {
+		count += len(writes)
+	}
+	t.Logf("after %d kills: %d writes on %d objects agree with what clients were told", round, count, len(objects))
+}

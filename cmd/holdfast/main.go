@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes: a mistake on the command line can be told from a node that failed.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	// The first signal stops the node gracefully. From then on signals have their
+	// default effect again, so that a second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(execute(ctx, os.Args[1:], surroundings{
+		lookupEnv: os.LookupEnv,
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		die:       func() { os.Exit(exitFailure) },
+	}))
+}
+
+// surroundings are what a command has of its process.
+type surroundings struct {
+	lookupEnv func(name string) (string, bool)
+	stdout    io.Writer // what was asked for
+	stderr    io.Writer // log and errors
+	die       func()    // ends the process at once; does not return
+}
+
+// execute runs one command line and gives the exit code.
+func execute(ctx context.Context, args []string, s surroundings) int {
+	root := newRootCommand(s)
+	root.SetArgs(args)
+	root.SetOut(s.stdout)
+	root.SetErr(s.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(s.stderr, "holdfast: %v\n", err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintln(s.stderr, "Run 'holdfast --help' for the flags.")
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// usageError is a mistake in how the command was called.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// noArgs refuses arguments, as a mistake of usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+func newRootCommand(s surroundings) *cobra.Command {
+	root := newServeCommand(s)
+	root.Use = "holdfast"
+	root.Short = "Serve durable objects"
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(newServeCommand(s), newVersionCommand())
+	return root
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/holdfast-dev/holdfast/actor"
+	"github.com/holdfast-dev/holdfast/cluster"
+	"github.com/holdfast-dev/holdfast/objects"
+	"github.com/holdfast-dev/holdfast/placement"
+	"github.com/holdfast-dev/holdfast/transport"
+)
+
+// Parts are what a node takes from its machine. Two nodes may live in one
+// process, on memory networks and memory disks too.
+type Parts struct {
+	Clients   net.Listener // the node closes both
+	Operators net.Listener
+	Log       *slog.Logger
+	Fatal     func(error) // ends the process, because nobody can say what the disk holds; does not return
+
+	Classes map[string]actor.Class // nil: objects.Classes
+	FS      vfs.FS                 // nil: the operating system's
+	Control cluster.ControlStore   // nil: in the data directory
+
+	// wrapCommitter, if not nil, stands between runtime and shards: tests build
+	// broken variants with it.
+	wrapCommitter func(actor.Committer) actor.Committer
+}
+
+// Node is a whole node, from StartNode to Close.
+type Node struct {
+	log *slog.Logger
+
+	// Fixed after StartNode, in the order of start; Close goes the other way.
+	// Those that a failed start did not get to are nil.
+	cluster *cluster.Node
+	store   *actor.Store
+	host    *actor.Host
+	server  *transport.Server
+	admin   *transport.Admin
+
+	servers sync.WaitGroup
+	failed  chan error // one slot for each server
+
+	started  atomic.Bool // every shard has had an owner
+	stopping atomic.Bool
+}
+
+// StartNode opens the data directory, or makes it, and returns when clients are
+// served. After an error nothing is left running, and the listeners are closed.
+func StartNode(ctx context.Context, cfg Config, parts Parts) (*Node, error) {
+	if parts.Classes == nil {
+		parts.Classes = objects.Classes()
+	}
+	n := &Node{log: parts.Log, failed: make(chan error, 2)}
+	registry, factory := newRegistry()
+	if err := n.start(ctx, cfg, parts, registry, factory); err != nil {
+		err = errors.Join(err, n.Close(context.WithoutCancel(ctx)))
+		// A server closes its listener; those that no server got are still open.
+		_ = parts.Clients.Close()
+		_ = parts.Operators.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context, cfg Config, parts Parts, registry *prometheus.Registry, factory promauto.Factory) error {
+	if err := n.openCluster(ctx, cfg, parts, factory); err != nil {
+		return err
+	}
+	if err := n.openStore(parts); err != nil {
+		return err
+	}
+	if err := n.openHost(cfg, parts, factory); err != nil {
+		return err
+	}
+	if err := n.openServer(cfg, factory); err != nil {
+		return err
+	}
+	n.registerGauges(factory)
+	n.admin = transport.NewAdmin(n.health(), registry, n.log)
+	n.serve(func() error { return n.admin.Serve(parts.Operators) })
+	if err := n.cluster.Start(ctx, n.store); err != nil {
+		return err
+	}
+	n.started.Store(true)
+	n.serve(func() error { return n.server.Serve(parts.Clients) })
+	return nil
+}
+
+func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory promauto.Factory) (err error) {
+	events := clusterEvents(factory, n.log)
+	// The host exists before the first shard starts, and hence before this is called.
+	events.OwnershipChanged = func(shard placement.ShardID, ownership uint64) {
+		n.host.SetOwnership(uint32(shard), ownership)
+	}
+	n.cluster, err = cluster.Open(ctx, cluster.Config{
+		Dir:         cfg.Data,
+		Name:        cfg.Name,
+		DefaultName: hostNodeName(),
+		Shards:      cfg.Shards,
+		Log:         n.log,
+		FS:          parts.FS,
+		Control:     parts.Control,
+		Events:      events,
+		Fatal:       parts.Fatal,
+	})
+	if err != nil {
+		return err
+	}
+	if shards := n.cluster.Shards(); shards != cfg.Shards {
+		n.log.Warn("the number of shards was fixed when the data directory was first used", "wanted", cfg.Shards, "shards", shards)
+	}
+	return nil
+}
+
+func (n *Node) openStore(parts Parts) (err error) {
+	n.store, err = actor.OpenStore(actor.StoreConfig{
+		Dir:      n.cluster.StateDir(),
+		FS:       parts.FS,
+		ShardOf:  n.shardOf,
+		AlarmSet: func(shard uint32, due int64) { n.host.AlarmSet(shard, due) },
+		Log:      n.log,
+		Fatal:    func(message string) { parts.Fatal(errors.New(message)) },
+	})
+	return err
+}
+
+func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err error) {
+	var way actor.Committer = committer{node: n.cluster, shards: n.cluster.Shards()}
+	if parts.wrapCommitter != nil {
+		way = parts.wrapCommitter(way)
+	}
+	n.host, err = actor.NewHost(actor.Config{
+		Classes:        parts.Classes,
+		Secret:         n.cluster.IDSecret(),
+		Store:          n.store,
+		Committer:      way,
+		ShardOf:        n.shardOf,
+		Start:          n.cluster.StartNumber(),
+		Log:            n.log,
+		IdleTimeout:    cfg.IdleTimeout,
+		MaxActivations: cfg.MaxObjects,
+		MaxBytes:       cfg.MaxMemoryBytes,
+		Events:         actorEvents(factory),
+	})
+	return err
+}
+
+func (n *Node) openServer(cfg Config, factory promauto.Factory) error {
+	events := transportEvents(factory)
+	start := n.cluster.StartNumber() << 1 // the host has the odd number for sockets between objects
+	gateway, err := transport.NewGateway(start, cfg.gateway(), n.log, events)
+	if err != nil {
+		return err
+	}
+	n.host.AddGateway(start, gateway)
+	n.server, err = transport.NewServer(cfg.server(), n.host, gateway, n.log, events)
+	return err
+}
+
+func (n *Node) shardOf(id actor.ID) uint32 {
+	return uint32(placement.ShardOf(id, n.cluster.Shards()))
+}
+
+// serve runs a server until it is shut down.
+func (n *Node) serve(run func() error) {
+	n.servers.Go(func() {
+		if err := run(); err != nil {
+			n.failed <- err
+		}
+	})
+}
+
+// Name gives the node's name, which its data directory records.
+func (n *Node) Name() string { return n.cluster.Name() }
+
+// ClusterID gives the ID of the cluster that the node belongs to.
+func (n *Node) ClusterID() string { return n.cluster.ClusterID() }
+
+// Failed gives the error of a server that ended without being told to.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// Close stops the node gracefully: no new calls, those under way end, sockets
+// are closed with 1012, what was written is committed. What is still running
+// when ctx ends is cut off. Operators are served until the end.
+func (n *Node) Close(ctx context.Context) error {
+	n.stopping.Store(true)
+	var errs []error
+	if n.server != nil {
+		errs = append(errs, n.server.Shutdown(ctx))
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Close(ctx))
+	}
+	if n.cluster != nil {
+		errs = append(errs, n.cluster.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.admin != nil {
+		errs = append(errs, n.admin.Shutdown(ctx))
+	}
+	n.servers.Wait()
+	return errors.Join(errs...)
+}

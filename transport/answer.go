@@ -1,0 +1,58 @@
+package transport
+
+import "net/http"
+
+// answer is the ResponseWriter that a Dispatcher writes to. It remembers the
+// status, and keeps a 101 to itself: the handshake of a WebSocket is written by
+// the gateway once the dispatcher has returned.
+type answer struct {
+	http.ResponseWriter
+	status   int // of the final head; 0 until it is written
+	bytes    int64
+	switched bool // 101 was asked for
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols {
+		a.switched = true
+		return
+	}
+	if a.switched {
+		return
+	}
+	if a.status == 0 && status >= http.StatusOK {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.switched {
+		return 0, errHandedOver
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	return n, err
+}
+
+// FlushError sends what was written so far to the client.
+func (a *answer) FlushError() error {
+	if a.switched {
+		return errHandedOver
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return http.NewResponseController(a.ResponseWriter).Flush()
+}
+
+// Flush implements http.Flusher. An error comes back with the next Write.
+func (a *answer) Flush() { _ = a.FlushError() }
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

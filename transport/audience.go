@@ -1,0 +1,83 @@
+package transport
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// audience is the sockets of one object at this gateway. It exists while there
+// is one.
+type audience struct {
+	auto atomic.Pointer[actor.AutoReply] // nil: none
+
+	mu      sync.Mutex // guards the following fields; taken before the mutex of a socket
+	sockets []*socket  // socket.seat is the index here
+	tagged  map[string]map[*socket]struct{}
+}
+
+// join adds a socket with its tags.
+func (a *audience) join(s *socket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.seat = len(a.sockets)
+	a.sockets = append(a.sockets, s)
+	for _, tag := range s.tags {
+		if a.tagged == nil {
+			a.tagged = make(map[string]map[*socket]struct{})
+		}
+		if a.tagged[tag] == nil {
+			a.tagged[tag] = make(map[*socket]struct{})
+		}
+		a.tagged[tag][s] = struct{}{}
+	}
+}
+
+// leave removes a socket and says whether it was the last.
+func (a *audience) leave(s *socket) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := len(a.sockets) - 1
+	a.sockets[s.seat] = a.sockets[last]
+	a.sockets[s.seat].seat = s.seat
+	a.sockets[last] = nil
+	a.sockets = a.sockets[:last]
+	for _, tag := range s.tags {
+		delete(a.tagged[tag], s)
+		if len(a.tagged[tag]) == 0 {
+			delete(a.tagged, tag)
+		}
+	}
+	return last == 0
+}
+
+// broadcast queues one frame, shared, on every socket that the filter takes.
+func (a *audience) broadcast(frame []byte, tag string, except []actor.SocketID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if tag != "" {
+		for s := range a.tagged[tag] {
+			if !slices.Contains(except, s.id) {
+				s.send(frame)
+			}
+		}
+		return
+	}
+	if len(except) == 0 {
+		for _, s := range a.sockets {
+			s.send(frame)
+		}
+		return
+	}
+	skip := make(map[actor.SocketID]struct{}, len(except))
+	for _, id := range except {
+		skip[id] = struct{}{}
+	}
+	for _, s := range a.sockets {
+		if _, ok := skip[s.id]; !ok {
+			s.send(frame)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package transport
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// Errors that the door itself makes.
+var (
+	// ErrClosed means that the server or gateway was told to stop; nothing ran.
+	ErrClosed = errors.New("transport: stopping")
+
+	errMethod     = errors.New("transport: method not allowed on this path")
+	errOrigin     = errors.New("transport: origin not allowed to open a socket")
+	errHandshake  = errors.New("transport: not a WebSocket handshake of version 13")
+	errBodySlow   = errors.New("transport: request body stalled")
+	errBodyLarge  = errors.New("transport: request body larger than this node takes")
+	errNoUpgrade  = errors.New("transport: answer 101 to a request that is not a WebSocket handshake")
+	errNotOpened  = errors.New("transport: answer 101 without an accepted socket")
+	errHandedOver = errors.New("transport: the connection has become a WebSocket")
+)
+
+// problem is what a client learns of an error.
+type problem struct {
+	status  int
+	code    string
+	message string
+}
+
+// problemOf is the one place where errors become statuses. Three promises hold:
+// a 503 or 507 certainly changed nothing and may be tried again; a 504 may or may
+// not have taken effect; any other status says nothing about it. The order of
+// the lines matters: an error that is also unknown is unknown, and one that is a
+// special kind of another comes before it.
+func problemOf(err error) problem {
+	var fault *actor.FaultError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, actor.ErrOutcomeUnknown):
+		return problem{http.StatusGatewayTimeout, "outcome_unknown", "It is not known whether the call took effect. Look before you try again."}
+	case errors.As(err, &fault):
+		return problem{http.StatusInternalServerError, "object_failed", "The object's code failed. The node's log has the details under this id."}
+	case errors.Is(err, actor.ErrHandlerTimeout):
+		return problem{http.StatusInternalServerError, "handler_timeout", "The object's code did not end in time."}
+	case errors.Is(err, actor.ErrAborted):
+		return problem{http.StatusInternalServerError, "aborted", "The object ended itself while it handled the call."}
+
+	case errors.Is(err, actor.ErrMailboxFull):
+		return problem{http.StatusServiceUnavailable, "mailbox_full", "The object has too many calls waiting. Nothing was done; try again."}
+	case errors.Is(err, actor.ErrOverloaded):
+		return problem{http.StatusServiceUnavailable, "overloaded", "The node has too much to do. Nothing was done; try again."}
+	case errors.Is(err, actor.ErrNotOwner):
+		return problem{http.StatusServiceUnavailable, "not_owner", "No node owns the object right now. Nothing was done; try again."}
+	case errors.Is(err, actor.ErrClosing), errors.Is(err, ErrClosed):
+		return problem{http.StatusServiceUnavailable, "closing", "The node is stopping. Nothing was done; try again."}
+	case errors.Is(err, actor.ErrStorageFull):
+		return problem{http.StatusInsufficientStorage, "storage_full", "The node's disk is full. Nothing was done."}
+	case errors.Is(err, actor.ErrRefused):
+		return problem{http.StatusServiceUnavailable, "refused", "The call's writes were refused. Nothing was done; try again."}
+
+	case errors.Is(err, actor.ErrBodyTimeout), errors.Is(err, errBodySlow):
+		return problem{http.StatusRequestTimeout, "body_timeout", "The request body did not arrive in time."}
+	case errors.As(err, &tooLarge), errors.Is(err, errBodyLarge):
+		return problem{http.StatusRequestEntityTooLarge, "body_too_large", "The request body is larger than this node takes."}
+	case errors.Is(err, actor.ErrBody):
+		return problem{http.StatusBadRequest, "bad_body", "The request body could not be read."}
+	case errors.Is(err, actor.ErrUnknownClass):
+		return problem{http.StatusNotFound, "unknown_class", "There is no class of that name."}
+	case errors.Is(err, actor.ErrBadName):
+		return problem{http.StatusBadRequest, "bad_name", "An object's name is 1 to 1024 bytes of valid UTF-8, percent-encoded."}
+	case errors.Is(err, actor.ErrBadID):
+		return problem{http.StatusBadRequest, "bad_id", "That is not the ID of an object of this class in this cluster."}
+	case errors.Is(err, errNoRoute):
+		return problem{http.StatusNotFound, "not_found", "Objects are at /objects/{class}/{name}/ and /ids/{class}/{id}/."}
+	case errors.Is(err, errMethod):
+		return problem{http.StatusMethodNotAllowed, "method_not_allowed", "POST here makes a new ID."}
+	case errors.Is(err, errOrigin):
+		return problem{http.StatusForbidden, "origin_not_allowed", "Pages of this origin may not open sockets here."}
+	case errors.Is(err, errHandshake):
+		return problem{http.StatusBadRequest, "bad_handshake", "A WebSocket opens with GET, Sec-WebSocket-Version 13 and a Sec-WebSocket-Key of 16 bytes."}
+	}
+	return problem{http.StatusInternalServerError, "internal", "The node failed. Its log has the details under this id."}
+}
+
+// errorBody is the shape of every error that the runtime makes.
+type errorBody struct {
+	Error errorDetail `json:"error"`
+}
+
+type errorDetail struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	ID      string `json:"id"`
+}
+
+// writeError answers with what problemOf says and logs the error, which the
+// client does not see, under the same ID. Nothing may have been written before.
+func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	p := problemOf(err)
+	id := newErrorID()
+	var fault *actor.FaultError
+	if errors.As(err, &fault) {
+		id = fault.ID
+	}
+	log.LogAttrs(r.Context(), p.level(), "request refused or failed",
+		slog.String("error_id", id), slog.Int("status", p.status), slog.String("code", p.code),
+		slog.String("method", r.Method), slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+
+	body, _ := json.Marshal(errorBody{errorDetail{p.code, p.message, id}}) // three strings always marshal
+	h := w.Header()
+	clear(h) // what the object has set is not part of this answer
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	switch p.status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", http.MethodPost)
+	case http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
+		h.Set("Connection", "close") // the rest of the body is not worth reading
+	}
+	if errors.Is(err, errHandshake) {
+		h.Set("Sec-Websocket-Version", "13") // RFC 6455 4.4: tell the version that is spoken here
+	}
+	w.WriteHeader(p.status)
+	_, _ = w.Write(append(body, '\n')) // a client that has gone learns nothing more
+}
+
+// level is low for what clients cause and high only for what an operator must look at.
+func (p problem) level() slog.Level {
+	switch p.status {
+	case http.StatusInternalServerError, http.StatusInsufficientStorage:
+		return slog.LevelError
+	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+func newErrorID() string {
+	var id [8]byte
+	rand.Read(id[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+	return hex.EncodeToString(id[:])
+}

@@ -1,0 +1,195 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// streamedBodyBytes is the size from which on a body of known length is not read
+// whole before the object runs, so that the object may answer while it arrives.
+const streamedBodyBytes = 1 << 20
+
+// Server is the public HTTP server of a node.
+type Server struct {
+	// Fixed after NewServer.
+	cfg        ServerConfig
+	dispatcher Dispatcher
+	gateway    *Gateway
+	log        *slog.Logger
+	events     Events
+	http       *http.Server
+	cancel     context.CancelFunc // ends the context of every request
+
+	mu       sync.Mutex // guards stopped, and Add of requests against Wait
+	stopped  bool
+	requests sync.WaitGroup
+}
+
+// NewServer makes a server that serves nothing until Serve. It gives the gateway
+// its dispatcher, so there is one server for a gateway. Shutdown also closes
+// the gateway.
+func NewServer(cfg ServerConfig, dispatcher Dispatcher, gateway *Gateway, log *slog.Logger, events Events) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{cfg: cfg, dispatcher: dispatcher, gateway: gateway, log: log, events: events, cancel: cancel}
+	s.http = &http.Server{
+		Handler:                      s,
+		ReadHeaderTimeout:            cfg.HeaderTimeout,
+		IdleTimeout:                  cfg.IdleTimeout,
+		MaxHeaderBytes:               cfg.HeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
+	}
+	gateway.dispatcher = dispatcher
+	return s, nil
+}
+
+// Serve accepts connections from l until Shutdown, which makes it return nil. It
+// closes l.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(newBoundedListener(l, s.cfg.Connections, s.cfg.WriteStall, s.events))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("transport: serve clients on %s: %w", l.Addr(), err)
+}
+
+// Shutdown stops accepting, lets requests under way finish until ctx ends, cuts
+// off the rest, closes all sockets with 1012 and returns when no request and no
+// socket is left. The error says that something had to be cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	if err != nil {
+		s.cancel()
+		err = errors.Join(fmt.Errorf("transport: let requests finish: %w", err), s.http.Close())
+	}
+	s.requests.Wait()
+	s.cancel()
+	s.gateway.Close()
+	return err
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		writeError(w, r, s.log, ErrClosed)
+		return
+	}
+	defer s.requests.Done()
+
+	started := time.Now()
+	a := &answer{ResponseWriter: w}
+	class := ""
+	defer func() { s.events.requestDone(class, a.status, time.Since(started)) }()
+
+	rt, err := parseRoute(r.URL.EscapedPath())
+	if err != nil {
+		writeError(a, r, s.log, err)
+		return
+	}
+	ids, ok := s.dispatcher.IDs(rt.class)
+	if !ok {
+		writeError(a, r, s.log, actor.ErrUnknownClass)
+		return
+	}
+	class = rt.class
+	if rt.kind == routeNewID {
+		s.newID(a, r, ids)
+		return
+	}
+	s.call(a, r, rt, ids)
+}
+
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.requests.Add(1)
+	return true
+}
+
+// newID answers POST /ids/{class}. The object exists from its first write on.
+func (s *Server) newID(a *answer, r *http.Request, ids actor.IDSource) {
+	if r.Method != http.MethodPost {
+		writeError(a, r, s.log, errMethod)
+		return
+	}
+	body, _ := json.Marshal(struct { // one string always marshals
+		ID string `json:"id"`
+	}{ids.Unique().String()})
+	a.Header().Set("Content-Type", "application/json")
+	a.WriteHeader(http.StatusCreated)
+	_, _ = a.Write(append(body, '\n')) // a client that has gone does not want it
+}
+
+// call brings a request to its object.
+func (s *Server) call(a *answer, r *http.Request, rt route, ids actor.IDSource) {
+	target, err := rt.target(ids)
+	if err != nil {
+		writeError(a, r, s.log, err)
+		return
+	}
+	if r.ContentLength > s.cfg.BodyBytes {
+		writeError(a, r, s.log, errBodyLarge)
+		return
+	}
+	or, err := rt.objectRequest(r)
+	if err != nil {
+		writeError(a, r, s.log, err)
+		return
+	}
+	if websocket.IsWebSocketUpgrade(r) {
+		s.gateway.serve(a, or, target)
+		return
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		body := s.body(a.ResponseWriter, r)
+		defer body.leave()
+		or.Body = body
+	}
+
+	err = s.dispatcher.Dispatch(a, or, target, actor.SocketID{})
+	switch {
+	case err == nil && a.switched:
+		a.switched = false
+		writeError(a, r, s.log, errNoUpgrade)
+	case err != nil && a.status != 0:
+		s.log.ErrorContext(r.Context(), "answer cut off", "object", target.ID.String(), "error", err)
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		if body, ok := or.Body.(*stallBody); ok {
+			body.leave() // before the answer, which waits for whoever still reads
+		}
+		writeError(a, r, s.log, err)
+	}
+}
+
+// body bounds the request's body in size and in silence.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) *stallBody {
+	rc := http.NewResponseController(w)
+	if r.ContentLength < 0 || r.ContentLength > streamedBodyBytes {
+		// Otherwise net/http would read the body to its end before the first byte
+		// of the answer. Where it is not supported that is what happens.
+		_ = rc.EnableFullDuplex()
+	}
+	return &stallBody{body: http.MaxBytesReader(w, r.Body, s.cfg.BodyBytes), conn: rc, stall: s.cfg.BodyStall}
+}
