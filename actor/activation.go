@@ -41,7 +41,8 @@ type activation struct {
 	holder       *event        // holds the gate
 	waiting      queue[*event] // for the gate
 	open         []*event      // began, and not over
-	mailboxBytes int64         // of events in waiting that did not begin
+	mailbox      int           // events that did not begin
+	mailboxBytes int64         // and their bytes
 	space        signal        // mailboxBytes fell
 	lanes        lanes
 	sockets      socketTable     // those that are open
@@ -49,11 +50,12 @@ type activation struct {
 	watch        *time.Timer     // ends a handler that holds the gate for too long
 	watchUntil   time.Time
 
-	ended   bool
-	cause   error // why it ended; nil when idle
-	lost    error // why nothing may leave any more
-	stuck   *event
-	removed bool
+	ended     bool
+	lost      error    // why nothing may leave any more
+	lostBatch uint64   // the batch whose loss is why; 0 = it is not the loss of a batch
+	heirs     []*event // did not begin before the end; the next activation takes them
+	stuck     *event   // ran into a time limit and has not returned
+	removed   bool
 
 	view          view
 	changes       changes // what the current batch does besides writing keys
@@ -99,9 +101,10 @@ func (act *activation) settleLocked() bool {
 	return true
 }
 
-// unlock releases mu and takes a settled activation out of the host's table. The
-// sweeper finds those that settle elsewhere.
+// unlock lets go what may leave, releases mu and takes a settled activation out
+// of the host's table.
 func (act *activation) unlock() {
+	act.pumpLocked()
 	remove := act.settleLocked() && act.stuck == nil && !act.removed
 	act.removed = act.removed || remove
 	act.mu.Unlock()
@@ -111,36 +114,40 @@ func (act *activation) unlock() {
 }
 
 // post puts an event into the mailbox. It gives errPostEnded if the activation
-// has ended, so that the caller looks for the next one.
-// Calls and messages are bounded: where there is no room it gives ErrMailboxFull
-// and a channel that is closed when there may be room again.
+// has ended, so that the caller looks for the next one. Calls, messages and tasks
+// are bounded: where there is no room it gives ErrMailboxFull and a channel that
+// is closed when there may be room again.
 func (act *activation) post(ev *event) (full <-chan struct{}, err error) {
 	act.mu.Lock()
 	if act.ended {
 		act.mu.Unlock()
 		return nil, errPostEnded
 	}
-	bounded := ev.kind == EventRequest || ev.kind == EventMessage
-	if bounded && (act.waiting.len() >= maxMailboxEvents || act.mailboxBytes+ev.size > maxMailboxBytes) {
+	if ev.kind.bounded() && (act.mailbox >= maxMailboxEvents || act.mailboxBytes+ev.size > maxMailboxBytes) {
 		full = act.space.waitLocked()
 		act.mu.Unlock()
 		return full, ErrMailboxFull
 	}
-	ev.act, ev.posted, ev.resume = act, time.Now(), make(chan struct{}, 1)
-	if act.name == "" {
-		act.name = ev.name
-	}
-	act.mailboxBytes += ev.size
-	var start *event
-	if act.lanes.admit(ev) {
-		act.waiting.push(ev)
-		start = act.grantLocked()
-	}
+	act.queueLocked(ev)
+	start := act.grantLocked()
 	act.mu.Unlock()
 	if start != nil {
 		act.host.run(act, start)
 	}
 	return nil, nil
+}
+
+// queueLocked lets an event that did not begin wait for the gate.
+func (act *activation) queueLocked(ev *event) {
+	ev.act, ev.posted, ev.resume = act, time.Now(), make(chan struct{}, 1)
+	if act.name == "" {
+		act.name = ev.name
+	}
+	act.mailbox++
+	act.mailboxBytes += ev.size
+	if act.lanes.admit(ev) {
+		act.waiting.push(ev)
+	}
 }
 
 var errPostEnded = errors.New("actor: the activation has ended before the event was posted")
@@ -198,7 +205,7 @@ func (act *activation) fault(message, detail, stack string) error {
 func (act *activation) finish(ev *event) (next *event) {
 	act.seal(ev)
 	act.mu.Lock()
-	act.acknowledgeLocked(ev)
+	act.concludeLocked(ev)
 	act.overLocked(ev)
 	next = act.releaseLocked(ev)
 	act.unlock()
@@ -217,94 +224,6 @@ func (act *activation) overLocked(ev *event) {
 	}
 }
 
-// end ends the activation softly. The culprit's caller gets the cause; the
-// callers of other open events get what is known of them; events that did not
-// begin move to the next activation, or fail with the cause if there was none yet.
-func (act *activation) end(cause error, culprit *event) {
-	act.mu.Lock()
-	if act.ended {
-		act.mu.Unlock()
-		return
-	}
-	act.ended, act.cause = true, cause
-	close(act.done)
-	if act.watch != nil {
-		act.watch.Stop()
-	}
-	act.space.broadcast()
-	starting := act.object == nil
-	queued := act.lanes.takeAll(act.waiting.takeAll())
-	var dropped, kept []output
-	for _, o := range act.outputs.takeAll() {
-		if o.dep >= act.view.current {
-			dropped = append(dropped, o)
-		} else {
-			kept = append(kept, o)
-		}
-	}
-	for _, o := range kept {
-		act.outputs.push(o)
-	}
-	failures := act.failuresLocked(cause, culprit)
-	amends := act.amendsLocked(cause, culprit)
-	clients := act.clients
-	act.clients = nil
-	act.unlock()
-	act.commitAmends(amends, culprit)
-
-	act.host.events.ended(act.target.Class, cause)
-	for _, fail := range failures {
-		fail()
-	}
-	act.drop(dropped, cause)
-	for _, client := range clients {
-		client.lost()
-	}
-	var notOwner = errors.Is(cause, ErrNotOwner) || errors.Is(cause, ErrClosing)
-	if starting && !notOwner {
-		for _, ev := range queued {
-			act.host.failed(ev, cause)
-		}
-		return
-	}
-	act.host.adopt(act.target, queued)
-}
-
-// failuresLocked tells the callers of open events that no answer will come.
-func (act *activation) failuresLocked(cause error, culprit *event) (failures []func()) {
-	for _, ev := range act.open {
-		if ev.fail == nil || ev.failed {
-			continue
-		}
-		ev.failed = true
-		err := cause
-		if ev == culprit && !ev.tellCulprit() {
-			continue
-		}
-		if ev != culprit {
-			err = ev.fateLocked(cause, false)
-		}
-		failures = append(failures, func() { ev.fail(err) })
-	}
-	return failures
-}
-
-// lose ends the activation because nothing that it still holds may leave.
-func (act *activation) lose(cause error) {
-	act.mu.Lock()
-	if act.lost != nil {
-		act.unlock()
-		return
-	}
-	act.lost = cause
-	outputs := act.outputs.takeAll()
-	act.mu.Unlock()
-	act.end(cause, nil)
-	act.drop(outputs, cause)
-	act.mu.Lock()
-	act.unlock()
-}
-
 // start makes the object. It runs on a goroutine of its own while events queue
 // behind the start event, which holds the gate.
 func (act *activation) start(ev *event) {
@@ -314,7 +233,7 @@ func (act *activation) start(ev *event) {
 	}
 	if now, err := act.host.committer.Ownership(act.target.ID); err != nil || now != act.ownership {
 		act.overStart(ev)
-		act.lose(ErrNotOwner)
+		act.lose(ErrNotOwner, 0)
 		return
 	}
 	if err := act.load(); err != nil {
@@ -363,8 +282,12 @@ func (act *activation) construct(ctx context.Context, ev *event) {
 		return
 	}
 	act.mu.Lock()
+	ended := act.ended
 	act.object = object
 	act.mu.Unlock()
+	if ended {
+		return
+	}
 	act.host.events.activated(act.target.Class)
 }
 

@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -122,8 +123,9 @@ func (act *activation) runAlarm(ctx context.Context, ev *event, done func(err er
 	record := act.alarm.record
 	late := time.Since(time.UnixMilli(record.Due))
 	if err != nil || record.Due == 0 || late < 0 {
-		act.mu.Unlock()
-		done(err)
+		// Whatever moved the alarm may not be committed yet; before that the clock must not look again.
+		act.emitLocked(ev, func(lost error) { done(errors.Join(err, lost)) })
+		act.unlock()
 		return
 	}
 	run := &alarmRun{record: record}
@@ -131,6 +133,8 @@ func (act *activation) runAlarm(ctx context.Context, ev *event, done func(err er
 	object, ok := act.object.(Alarmer)
 	act.mu.Unlock()
 	if ok {
+		limit := time.AfterFunc(act.class.AlarmTimeout, func() { act.expire(ev) })
+		defer limit.Stop()
 		err = object.Alarm(ctx, AlarmInfo{Scheduled: time.UnixMilli(record.Scheduled), RetryCount: int(record.Retries)})
 	} else {
 		act.log().Error("dropped an alarm: the class has no Alarm method")
@@ -143,7 +147,7 @@ func (act *activation) runAlarm(ctx context.Context, ev *event, done func(err er
 // alarm is gone exactly if the run's writes are there.
 func (act *activation) endAlarm(ev *event, run *alarmRun, err error, done func(err error)) {
 	act.mu.Lock()
-	defer act.mu.Unlock()
+	defer act.unlock()
 	act.alarm.run = nil
 	if act.ended {
 		return // the event was told

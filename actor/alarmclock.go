@@ -17,12 +17,16 @@ type alarmClock struct {
 
 	mu      sync.Mutex       // guards the following fields
 	next    map[uint32]int64 // first due time of each owned shard, milliseconds; 0 = none
-	running map[ID]time.Time // runs under way (zero), and objects that rest until then after a run that the platform broke
+	running map[ID]struct{}  // runs under way, at most maxAlarmRuns
+	resting map[ID]time.Time // objects that rest until then, after a run that the platform broke
 	starved map[uint32]bool  // shards with due alarms that found no room; the end of any run looks again
 }
 
 func newAlarmClock(h *Host) *alarmClock {
-	c := &alarmClock{host: h, wake: make(chan struct{}, 1), stop: make(chan struct{}), next: make(map[uint32]int64), running: make(map[ID]time.Time), starved: make(map[uint32]bool)}
+	c := &alarmClock{
+		host: h, wake: make(chan struct{}, 1), stop: make(chan struct{}), next: make(map[uint32]int64),
+		running: make(map[ID]struct{}), resting: make(map[ID]time.Time), starved: make(map[uint32]bool),
+	}
 	c.wg.Go(c.loop)
 	return c
 }
@@ -97,7 +101,7 @@ func (c *alarmClock) scan(now time.Time) (wait time.Duration, ok bool) {
 		}
 	}
 	rested := c.wakeRestedLocked(now)
-	limit := len(c.running) + maxAlarmRuns
+	limit := len(c.running) + len(c.resting) + maxAlarmRuns
 	c.mu.Unlock()
 	for _, shard := range shards {
 		c.fire(shard, ms, limit)
@@ -113,8 +117,8 @@ func (c *alarmClock) scan(now time.Time) (wait time.Duration, ok bool) {
 			first = next
 		}
 	}
-	for _, until := range c.running {
-		if ms := until.UnixMilli(); !until.IsZero() && (first == 0 || ms < first) {
+	for _, until := range c.resting {
+		if ms := until.UnixMilli(); first == 0 || ms < first {
 			first = ms
 		}
 	}
@@ -123,9 +127,9 @@ func (c *alarmClock) scan(now time.Time) (wait time.Duration, ok bool) {
 
 // wakeRestedLocked lets objects fire again whose run the platform broke.
 func (c *alarmClock) wakeRestedLocked(now time.Time) (any bool) {
-	for object, until := range c.running {
-		if !until.IsZero() && !until.After(now) {
-			delete(c.running, object)
+	for object, until := range c.resting {
+		if until.UnixMilli() <= now.UnixMilli() {
+			delete(c.resting, object)
 			shard := c.host.shardOf(object)
 			if _, owned := c.next[shard]; owned {
 				c.next[shard], any = 1, true
@@ -142,29 +146,37 @@ func (c *alarmClock) fire(shard uint32, ms int64, limit int) {
 		next = ms + alarmPlatformGap.Milliseconds()
 	}
 	for _, alarm := range due {
-		c.mu.Lock()
-		_, running := c.running[alarm.Object]
-		room := len(c.running) < maxAlarmRuns
-		if !running && room {
-			c.running[alarm.Object] = time.Time{}
-		}
-		c.mu.Unlock()
-		if running {
-			continue
-		}
+		start, room := c.reserve(shard, alarm.Object)
 		if !room {
-			c.mu.Lock()
-			c.starved[shard] = true
-			c.mu.Unlock()
 			return
 		}
-		c.start(alarm.Object)
+		if start {
+			c.start(alarm.Object)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now, owned := c.next[shard]; owned && next != 0 && (now == 0 || next < now) {
 		c.next[shard] = next
 	}
+}
+
+// reserve notes a run that is about to start; not if the object's last one is
+// under way or it rests. Without room the shard has to wait for the end of a run.
+func (c *alarmClock) reserve(shard uint32, object ID) (start, room bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, running := c.running[object]
+	_, resting := c.resting[object]
+	switch {
+	case running || resting:
+		return false, true
+	case len(c.running) >= maxAlarmRuns:
+		c.starved[shard] = true
+		return false, false
+	}
+	c.running[object] = struct{}{}
+	return true, true
 }
 
 func (c *alarmClock) start(object ID) {
@@ -182,10 +194,10 @@ func (c *alarmClock) start(object ID) {
 // The failures of the object's code are in the Store already, as a later time.
 func (c *alarmClock) finished(object ID, err error) {
 	c.mu.Lock()
+	delete(c.running, object)
 	if err != nil {
-		c.running[object] = time.Now().Add(alarmPlatformGap)
+		c.resting[object] = time.Now().Add(alarmPlatformGap)
 	} else {
-		delete(c.running, object)
 		shard := c.host.shardOf(object)
 		if _, owned := c.next[shard]; owned {
 			c.next[shard] = 1

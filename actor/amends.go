@@ -1,19 +1,33 @@
 package actor
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // amendsLocked gives the batch that must be written although the activation has
 // ended by the fault of the event's own code: what keeps the event from coming
-// back as if it had never run. Without it an alarm would be retried for ever, and
+// back as if it had never run. Without it an alarm would be retried for ever (also
+// by an object that does not even start), and
 // a message or a close that panics would end each new activation again. It is
 // written outside of the activation's view, which is gone; the next activation
 // reads state after it, since it counts as in flight.
-func (act *activation) amendsLocked(cause error, culprit *event) *Batch {
-	if culprit == nil || isRefusal(cause) || errors.Is(cause, ErrOutcomeUnknown) || !act.recorded {
+func (act *activation) amendsLocked(cause error, culprit *event, unstarted []*event) *Batch {
+	if culprit == nil || culprit.acked || isRefusal(cause) || errors.Is(cause, ErrOutcomeUnknown) || !act.recorded {
 		return nil
 	}
-	b := &Batch{Object: act.target.ID, Frame: act.frame}
+	b := &Batch{Object: act.target.ID}
 	switch culprit.kind {
+	case EventStart:
+		alarm := func(ev *event) bool { return ev.kind == EventAlarm }
+		if !slices.ContainsFunc(unstarted, alarm) {
+			return nil
+		}
+		record, ok, err := act.host.store.Alarm(act.target.ID)
+		if err != nil || !ok {
+			return nil
+		}
+		b.Alarm = (&alarmRun{record: record}).failure()
 	case EventAlarm:
 		if act.alarm.run == nil {
 			return nil
@@ -38,8 +52,10 @@ func (act *activation) commitAmends(b *Batch, culprit *event) {
 	if b == nil {
 		return
 	}
-	act.host.committer.Commit(act.target.ID, act.ownership, b.Append(nil), func(error) {
-		if culprit.kind == EventMessage {
+	act.host.committer.Commit(act.target.ID, act.ownership, b.Append(nil), func(err error) {
+		if err != nil {
+			act.tell(culprit, err)
+		} else if culprit.kind == EventMessage {
 			if g := act.host.gateways.get(culprit.socket.Gateway()); g != nil {
 				g.Deliver(act.target.ID, Frame{Kind: FrameAck, Socket: culprit.socket, Number: culprit.number})
 			}
@@ -51,5 +67,6 @@ func (act *activation) commitAmends(b *Batch, culprit *event) {
 }
 
 // tellCulprit says whether the culprit's caller must be told of the end. A
-// message or a close that failed by its own fault is over, not lost.
+// message or a close that failed by its own fault is over, not lost, unless the
+// amends are.
 func (ev *event) tellCulprit() bool { return ev.kind != EventMessage && ev.kind != EventClose }

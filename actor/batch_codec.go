@@ -76,17 +76,22 @@ func (b *Batch) encodedBytes() int {
 	const number = 5
 	n := 2 + len(b.Object) + len(b.Class) + len(b.Name) + 8*number
 	for i := range b.Writes {
-		n += len(b.Writes[i].Key) + len(b.Writes[i].Value) + 2*number
+		n += writeBytes(b.Writes[i].Key, b.Writes[i].Value)
 	}
 	for i := range b.Sockets {
-		c := &b.Sockets[i]
-		n += minSocketBytes + len(c.Protocol) + len(c.Attachment) + 3*number
-		for _, tag := range c.Tags {
-			n += len(tag) + number
-		}
+		n += socketChangeBytes(&b.Sockets[i])
 	}
 	if b.Auto != nil && b.Auto.Reply != nil {
 		n += len(b.Auto.Reply.Request) + len(b.Auto.Reply.Reply)
+	}
+	return n
+}
+
+func socketChangeBytes(c *SocketChange) int {
+	const number = 5
+	n := minSocketBytes + len(c.Protocol) + len(c.Attachment) + 3*number
+	for _, tag := range c.Tags {
+		n += len(tag) + number
 	}
 	return n
 }

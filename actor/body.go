@@ -16,16 +16,21 @@ import (
 // ordinary handlers never open the gate by reading. What is longer, or comes
 // slowly, is streamed by a pump that the caller's goroutine owns.
 
-// prepareBody reads the body as far as the rules go. The returned pump, if not
-// nil, must be stopped by the caller before it returns from its own handler.
-func prepareBody(w http.ResponseWriter, r *http.Request) (whole []byte, pump *bodyPump, err error) {
+// prepareBody reads the body as far as the rules go. What it holds meanwhile
+// counts against the host's MaxBytes. The returned pump, if not nil, must be
+// stopped by the caller before it returns from its own handler.
+func (h *Host) prepareBody(w http.ResponseWriter, r *http.Request) (whole []byte, pump *bodyPump, err error) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0:
 		return nil, nil, nil
 	case r.ContentLength > 0 && r.ContentLength <= bodyBytes:
+		h.bytes.Add(r.ContentLength)
+		defer h.bytes.Add(-r.ContentLength)
 		whole, err = readWhole(w, r)
 		return whole, nil, err
 	default:
+		h.bytes.Add(bodyBytes)
+		defer h.bytes.Add(-bodyBytes)
 		pump = startPump(r.Body, http.NewResponseController(w))
 		whole, done, err := pump.prefill(r.Context().Done())
 		if err != nil {
@@ -41,13 +46,14 @@ func prepareBody(w http.ResponseWriter, r *http.Request) (whole []byte, pump *bo
 }
 
 // readWhole reads a body whose length is known. The deadline needs a
-// ResponseWriter that can set one; a body in memory needs none.
+// ResponseWriter that can set one; a body in memory needs none. A deadline that
+// struck stays, so that nobody waits for the rest of the body after the answer.
 func readWhole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	rc := http.NewResponseController(w)
 	timed := rc.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
 	whole := make([]byte, r.ContentLength)
 	_, err := io.ReadFull(r.Body, whole)
-	if timed {
+	if timed && err == nil {
 		_ = rc.SetReadDeadline(time.Time{})
 	}
 	return whole, bodyError(err)
@@ -133,10 +139,12 @@ func (p *bodyPump) stop() {
 }
 
 // prefill waits until the body has ended (done), is longer than bodyBytes, or
-// nothing came for a while.
+// comes too slowly.
 func (p *bodyPump) prefill(left <-chan struct{}) (whole []byte, done bool, err error) {
 	silence := time.NewTimer(bodySilence)
 	defer silence.Stop()
+	patience := time.NewTimer(bodyTimeout)
+	defer patience.Stop()
 	for {
 		p.mu.Lock()
 		switch {
@@ -156,6 +164,8 @@ func (p *bodyPump) prefill(left <-chan struct{}) (whole []byte, done bool, err e
 		case <-change:
 			silence.Reset(bodySilence)
 		case <-silence.C:
+			return nil, false, nil
+		case <-patience.C:
 			return nil, false, nil
 		case <-left:
 			return nil, false, errCallerLeft

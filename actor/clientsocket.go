@@ -57,10 +57,10 @@ func (s *Stub) Dial(ctx context.Context, r *http.Request) (*ClientSocket, *http.
 	if err == nil {
 		var resp *http.Response
 		if resp, err = call.Response(ctx); err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
-			s.act.mu.Lock()
-			s.act.clients = append(s.act.clients, c)
-			s.act.mu.Unlock()
-			return c, resp, nil
+			if s.act.keepClient(c) {
+				return c, resp, nil
+			}
+			err = ErrEnded
 		} else if err == nil {
 			c.loop.forget(c)
 			return nil, resp, nil
@@ -68,6 +68,17 @@ func (s *Stub) Dial(ctx context.Context, r *http.Request) (*ClientSocket, *http.
 	}
 	c.lost()
 	return nil, nil, err
+}
+
+// keepClient ties a socket to the life of the activation that dialled it.
+func (act *activation) keepClient(c *ClientSocket) bool {
+	act.mu.Lock()
+	defer act.mu.Unlock()
+	if act.ended {
+		return false
+	}
+	act.clients = append(act.clients, c)
+	return true
 }
 
 // Receive gives the next message; waiting for it is an outside wait. At the end
@@ -130,6 +141,9 @@ func (c *ClientSocket) Close(ctx context.Context, code int, reason string) error
 	if !validClose(code, reason) {
 		return ErrCloseCode
 	}
+	if code == 0 {
+		code = closeNoStatus
+	}
 	return c.emit(ctx, func() {
 		if c.end(&SocketClosedError{code, reason}) {
 			c.act.host.SocketClosed(c.object, c.id, CloseInfo{Code: code, Reason: reason, Clean: true}, nil)
@@ -145,7 +159,7 @@ func (c *ClientSocket) emit(ctx context.Context, send func()) error {
 		return ErrSocketClosed
 	}
 	c.act.mu.Lock()
-	defer c.act.mu.Unlock()
+	defer c.act.unlock()
 	ev, err := c.act.enterLocked(ctx)
 	if err != nil {
 		return err
@@ -174,7 +188,7 @@ func (c *ClientSocket) deliver(m Message) {
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := c.act.host.Message(now, c.object, c.id, number, m); err != nil {
-		c.breakOff(1013, "the object has too much to do")
+		c.breakOff(closeTryLater, "the object has too much to do")
 	}
 }
 
@@ -189,12 +203,12 @@ func (c *ClientSocket) receive(m Message) {
 	}
 	c.mu.Unlock()
 	if full {
-		c.breakOff(1013, "the receiver is too slow")
+		c.breakOff(closeTryLater, "the receiver is too slow")
 	}
 }
 
 // lost ends the socket because its activation has ended.
-func (c *ClientSocket) lost() { c.breakOff(1006, "the dialling object's activation has ended") }
+func (c *ClientSocket) lost() { c.breakOff(closeLost, "the dialling object's activation has ended") }
 
 func (c *ClientSocket) breakOff(code int, reason string) {
 	if c.end(&SocketClosedError{code, reason}) {
@@ -256,8 +270,13 @@ func (g *loopGateway) forget(c *ClientSocket) {
 
 // Deliver implements Gateway.
 func (g *loopGateway) Deliver(object ID, f Frame) {
-	for _, c := range g.receivers(object, f) {
+	receivers := g.receivers(object, f)
+	for _, c := range receivers {
 		c.take(f)
+	}
+	if f.Kind == FrameOpen && len(receivers) == 0 {
+		// Whoever dialled gave up before the object accepted.
+		g.host.SocketClosed(object, f.Socket, CloseInfo{Code: closeLost, Reason: "the dialling object's activation has ended"}, nil)
 	}
 }
 
@@ -295,7 +314,7 @@ func (c *ClientSocket) take(f Frame) {
 	case FrameClose:
 		code := f.Code
 		if code == 0 {
-			code = 1005
+			code = closeNoStatus
 		}
 		c.end(&SocketClosedError{code, f.Reason})
 	case FrameAutoReply:

@@ -1,12 +1,32 @@
 package actor
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // changes is what the current batch does besides writing keys.
 type changes struct {
 	alarm   AlarmChange
 	sockets []SocketChange
+	bytes   int // that sockets takes at most when it is encoded
 	auto    *AutoChange
+}
+
+// batchOverhead is at least what a batch takes besides keys, values and socket
+// changes: object, class, name, alarm and automatic reply.
+const batchOverhead = 16 << 10
+
+// roomLocked says whether the current batch may grow by so much.
+func (act *activation) roomLocked(growth int) bool {
+	return batchOverhead+act.view.bytes+act.changes.bytes+growth <= MaxBatchBytes
+}
+
+// addSocketLocked adds a change of a socket to the current batch.
+func (act *activation) addSocketLocked(change SocketChange) {
+	act.changes.sockets = append(act.changes.sockets, change)
+	act.changes.bytes += socketChangeBytes(&change)
 }
 
 func (act *activation) hasWritesLocked() bool {
@@ -52,20 +72,22 @@ func (act *activation) loosenLocked() {
 			o.dep, o.proved = act.view.current-1, false
 		}
 	}
-	act.pumpLocked()
 }
 
 // takeLocked makes the batch. The first batch of a socket message carries the
 // message's number, so that the message takes effect once, and frees its window.
 func (act *activation) takeLocked(ev *event) *Batch {
-	ev.sealed++
+	first := ev.batch == 0
+	if first {
+		ev.batch = act.view.current
+	}
 	act.acknowledgeLocked(ev)
 	b := &Batch{Object: act.target.ID, Alarm: act.changes.alarm, Auto: act.changes.auto}
 	if act.frame != act.recordedFrame {
 		b.Frame, act.recordedFrame = act.frame, act.frame
 	}
 	b.Sockets = act.changes.sockets
-	if ev.kind == EventMessage && act.sockets.byID[ev.socket] != nil && ev.sealed == 1 {
+	if ev.kind == EventMessage && act.sockets.byID[ev.socket] != nil && first {
 		b.Sockets = append(b.Sockets, SocketChange{Op: SocketMessage, Socket: ev.socket, Number: ev.number})
 	}
 	if !act.recorded || act.name != act.recordedName {
@@ -81,14 +103,16 @@ func (act *activation) takeLocked(ev *event) *Batch {
 func (act *activation) committed(number uint64, err error) {
 	act.mu.Lock()
 	act.inflight--
-	if err == nil && act.lost == nil {
-		act.view.commit(number)
-		act.pumpLocked()
-	}
 	if err == nil {
+		if act.lost == nil {
+			act.view.commit(number)
+		}
 		act.unlock()
 		return
 	}
 	act.mu.Unlock()
-	act.lose(err)
+	if !isRefusal(err) && !errors.Is(err, ErrOutcomeUnknown) {
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	act.lose(err, number)
 }

@@ -15,10 +15,13 @@ import (
 // A socket that is not zero is the one that the request asks for. If the object
 // accepts it, Dispatch calls w.WriteHeader(101), after its gateway got FrameOpen.
 func (h *Host) Dispatch(w http.ResponseWriter, r *http.Request, target Target, socket SocketID) error {
+	if h.isClosing() {
+		return h.refused(ErrClosing)
+	}
 	if err := h.admit(target); err != nil {
 		return h.refused(err)
 	}
-	whole, pump, err := prepareBody(w, r)
+	whole, pump, err := h.prepareBody(w, r)
 	if errors.Is(err, errCallerLeft) {
 		return nil
 	}
@@ -35,12 +38,12 @@ func (h *Host) Dispatch(w http.ResponseWriter, r *http.Request, target Target, s
 	return a.copyTo(w, r)
 }
 
-// admit refuses a call before its body is read.
+// admit refuses a call before anything is done for it.
 func (h *Host) admit(target Target) error {
 	if _, ok := h.classes[target.Class]; !ok {
 		return ErrUnknownClass
 	}
-	if h.bytes.Load() > h.maxBytes {
+	if h.full() {
 		return ErrOverloaded
 	}
 	_, err := h.committer.Ownership(target.ID)
@@ -61,6 +64,9 @@ func (act *activation) handle(ctx context.Context, ev *event, r *http.Request, s
 	r = r.WithContext(ctx)
 	r.Body = wholeBody(whole)
 	if pump != nil {
+		if pump.conn == nil {
+			defer pump.stop() // nobody else waits for what another object still sends
+		}
 		r.Body = &streamedBody{act: act, ctx: ctx, pump: pump}
 	}
 	w := &responseWriter{act: act, ev: ev, ctx: ctx, answer: a, upgrade: socket, head: r.Method == http.MethodHead, header: make(http.Header)}

@@ -40,6 +40,8 @@ var (
 	ErrTooManySockets = fmt.Errorf("actor: more than %d sockets on one object", MaxSockets)
 	// ErrTags refuses the tags of a socket.
 	ErrTags = fmt.Errorf("actor: a socket has at most %d tags of 1 to %d bytes", MaxTags, MaxTagBytes)
+	// ErrProtocol refuses a subprotocol.
+	ErrProtocol = fmt.Errorf("actor: a socket's subprotocol is one of those that the client offered, of at most %d bytes", MaxProtocolBytes)
 	// ErrAttachmentTooLarge refuses an attachment.
 	ErrAttachmentTooLarge = fmt.Errorf("actor: attachment larger than %d bytes", MaxAttachmentBytes)
 	// ErrAutoReply refuses an automatic reply.

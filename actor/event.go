@@ -31,7 +31,7 @@ type event struct {
 	outside bool      // in an outside wait
 	block   int       // nested BlockConcurrencyWhile
 	tx      int       // nested transactions
-	sealed  int       // batches that it has sealed
+	batch   uint64    // number of the first batch that it has sealed; 0 = none
 	effect  bool      // something left that no refusal can take back: a call, an outside function
 	acked   bool      // its message was acknowledged
 	failed  bool      // fail was called
@@ -40,18 +40,20 @@ type event struct {
 
 // fateLocked says what an event's caller learns when the cause keeps the
 // event's output from leaving: a refusal only if certainly nothing of the event
-// took effect. lost says that the cause is the loss of a batch. The caller
-// holds act.mu.
-func (ev *event) fateLocked(cause error, lost bool) error {
+// took effect. The caller holds act.mu.
+func (ev *event) fateLocked(cause error) error {
+	lost := ev.act.lostBatch
 	switch {
-	case ev.effect, ev.sealed > 1, ev.sealed == 1 && !lost:
+	case ev.effect:
 		return ErrOutcomeUnknown
-	case ev.sealed == 1:
+	case ev.batch == 0 && isRefusal(cause):
 		return cause
-	case isRefusal(cause):
-		return cause
-	default:
+	case ev.batch == 0:
 		return ErrRefused
+	case lost != 0 && ev.batch >= lost:
+		return ev.act.lost // of this batch or one before it: no later one is applied
+	default:
+		return ErrOutcomeUnknown
 	}
 }
 

@@ -20,6 +20,12 @@ func (k EventKind) String() string {
 	return [...]string{"start", "request", "message", "close", "alarm", "task"}[k]
 }
 
+// bounded says whether events of the kind count against the mailbox. Closes are
+// bounded by the sockets, and there is at most one alarm and one start.
+func (k EventKind) bounded() bool {
+	return k == EventRequest || k == EventMessage || k == EventTask
+}
+
 // Events are optional functions that the runtime calls as things happen: the
 // seam for metrics. They must not block.
 type Events struct {

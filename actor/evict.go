@@ -56,12 +56,6 @@ func (h *Host) evictOldestLocked() bool {
 func (h *Host) evictLocked(act *activation, now time.Time) bool {
 	act.mu.Lock()
 	defer act.mu.Unlock()
-	if act.settleLocked() && act.stuck == nil {
-		act.removed = true
-		act.lru.unlink()
-		delete(h.table, act.target.ID)
-		return true
-	}
 	if !act.idleLocked(now) {
 		return false
 	}

@@ -34,6 +34,14 @@ const (
 	Binary MessageKind = 2
 )
 
+// Close codes of RFC 6455 that the runtime uses by itself.
+const (
+	closeNoStatus = 1005 // the Close frame had none
+	closeLost     = 1006 // there was no Close frame
+	closeInternal = 1011
+	closeTryLater = 1013
+)
+
 // FrameKind says what a gateway does with a frame.
 type FrameKind uint8
 

@@ -50,6 +50,7 @@ func (act *activation) grantLocked() (start *event) {
 func (act *activation) beginLocked(ev *event) {
 	ev.began = time.Now()
 	act.open = append(act.open, ev)
+	act.mailbox--
 	act.mailboxBytes -= ev.size
 	act.space.broadcast()
 	act.watchLocked(ev)
@@ -65,14 +66,15 @@ func (act *activation) releaseLocked(ev *event) (start *event) {
 	return act.grantLocked()
 }
 
-// watchLocked starts the clock of a handler that now holds the gate.
+// watchLocked starts the clock of a handler that now holds the gate. A run of
+// Alarm is bounded as a whole by runAlarm.
 func (act *activation) watchLocked(ev *event) {
 	limit := act.class.HandlerTimeout
 	switch {
-	case ev.kind == EventAlarm:
-		limit = act.class.AlarmTimeout - time.Since(ev.began)
 	case ev.block > 0:
 		limit = blockTimeout
+	case ev.kind == EventAlarm:
+		limit = act.class.AlarmTimeout
 	}
 	act.watchUntil = time.Now().Add(limit)
 	if act.watch == nil {
@@ -82,23 +84,36 @@ func (act *activation) watchLocked(ev *event) {
 	act.watch.Reset(limit)
 }
 
-// overrun ends the activation of a handler that held the gate for too long. Its
-// goroutine cannot be ended; until it returns the object is refused here.
+// overrun ends the activation of a handler that held the gate for too long.
 func (act *activation) overrun() {
 	act.mu.Lock()
 	ev := act.holder
 	// The timer may have been started anew, for another event, while this call was on its way.
-	if ev == nil || act.ended || time.Now().Before(act.watchUntil) {
+	early := time.Now().Before(act.watchUntil)
+	act.mu.Unlock()
+	if ev != nil && !early {
+		act.expire(ev)
+	}
+}
+
+// expire ends the activation because ev is not over in time. Its goroutine
+// cannot be ended; if it runs code of the object, the object is refused here
+// until it returns.
+func (act *activation) expire(ev *event) {
+	act.mu.Lock()
+	if act.ended || ev.over {
 		act.mu.Unlock()
 		return
 	}
-	act.stuck = ev
+	if act.holder == ev && !ev.outside {
+		act.stuck = ev
+	}
 	act.mu.Unlock()
+	act.end(ErrHandlerTimeout, ev)
 	act.host.events.gateTimeout(act.target.Class)
 	stacks := make([]byte, 64<<10)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	act.log().Error("a handler held the gate for too long", "kind", ev.kind.String(), "goroutines", string(stacks))
-	act.end(ErrHandlerTimeout, ev)
+	act.log().Error("a handler did not end in time", "kind", ev.kind.String(), "goroutines", string(stacks))
 }
 
 // leave opens the gate for an outside wait: the batch is sealed, and others run
@@ -116,6 +131,10 @@ func (act *activation) leave(ctx context.Context, effect bool) (*event, error) {
 	}
 	act.seal(ev)
 	act.mu.Lock()
+	if act.ended {
+		act.mu.Unlock()
+		return nil, ErrEnded
+	}
 	ev.outside = true
 	ev.effect = ev.effect || effect
 	var start *event

@@ -46,5 +46,5 @@ func (g *gateways) gone(socket SocketID) (CloseInfo, bool) {
 	if g.byStart[socket.Gateway()] != nil {
 		return CloseInfo{}, false
 	}
-	return CloseInfo{Code: 1006, Reason: "the node that held the connection is gone"}, true
+	return CloseInfo{Code: closeLost, Reason: "the node that held the connection is gone"}, true
 }

@@ -62,8 +62,9 @@ type Host struct {
 	mu      sync.Mutex // guards the following fields
 	table   map[ID]*activation
 	lru     lruEntry // root of the order of use
-	closing bool
-	quiet   signal // pending fell to 0
+	closing bool     // Close was called
+	ending  bool     // no activation may start any more
+	quiet   signal   // pending fell to 0
 }
 
 // NewHost starts a host. It owns no shard until SetOwnership says so.
@@ -129,7 +130,7 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	}
 	h.mu.Unlock()
 	for _, act := range old {
-		act.lose(ErrNotOwner)
+		act.lose(ErrNotOwner, 0)
 	}
 	h.clock.own(shard, ownership != 0)
 }
@@ -196,20 +197,7 @@ func (h *Host) count(ev *event, n int64) {
 	}
 }
 
-// adopt moves events that did not begin in an activation to the next one.
-func (h *Host) adopt(target Target, events []*event) {
-	for _, ev := range events {
-		h.count(ev, -1)
-		if ev.kind == EventTask {
-			continue // what it refers to has ended
-		}
-		ev.began = time.Time{}
-		if _, err := h.deliver(target, ev); err != nil && ev.fail != nil {
-			ev.fail(err)
-		}
-	}
-}
-
+// failed drops an event that was delivered and did not begin.
 func (h *Host) failed(ev *event, cause error) {
 	h.count(ev, -1)
 	if ev.fail != nil {
@@ -239,7 +227,7 @@ func (h *Host) activation(target Target) (*activation, error) {
 			return prev, nil
 		case !ended:
 			h.mu.Unlock()
-			prev.lose(ErrNotOwner)
+			prev.lose(ErrNotOwner, 0)
 			return h.activation(target)
 		case stuck:
 			h.mu.Unlock()
@@ -252,23 +240,29 @@ func (h *Host) activation(target Target) (*activation, error) {
 }
 
 func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *activation) (*activation, error) {
-	if h.closing {
+	if h.ending {
 		return nil, ErrClosing
 	}
 	if len(h.table) >= h.maxActivations && prev == nil && !h.evictOldestLocked() {
 		return nil, ErrOverloaded
 	}
 	act := newActivation(h, target, class, ownership, prev)
+	var heirs []*event
+	if prev != nil {
+		heirs = prev.bequeath()
+		prev.lru.unlink()
+	}
 	start := &event{kind: EventStart, act: act, block: 1, posted: time.Now()}
 	start.body = act.construct
 	h.pending.Add(1)
 	act.mu.Lock()
 	act.holder = start
+	act.mailbox++
 	act.beginLocked(start)
-	act.mu.Unlock()
-	if prev != nil {
-		prev.lru.unlink()
+	for _, ev := range heirs {
+		act.queueLocked(ev)
 	}
+	act.mu.Unlock()
 	h.table[target.ID] = act
 	if h.lru.empty() {
 		select {
@@ -310,8 +304,8 @@ func (h *Host) remove(act *activation) {
 	}
 }
 
-// Close stops the host: new events are refused with ErrClosing, those under way
-// may end until ctx does, then all activations end. What was sealed is still
+// Close stops the host: new calls and messages are refused with ErrClosing, those
+// under way, and what they call, may end until ctx does, then all activations end. What was sealed is still
 // committed. It returns an error if a handler is still running then.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
@@ -325,6 +319,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.clock.close()
 	h.awaitQuiet(ctx)
 	h.mu.Lock()
+	h.ending = true
 	var all []*activation
 	for _, act := range h.table {
 		all = append(all, act)
@@ -361,6 +356,18 @@ func (h *Host) awaitQuiet(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// full says that the node holds as many bytes as it may.
+func (h *Host) full() bool { return h.bytes.Load() >= h.maxBytes }
+
+func (h *Host) isClosing() bool {
+	select {
+	case <-h.closed:
+		return true
+	default:
+		return false
 	}
 }
 

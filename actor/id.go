@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -33,16 +35,15 @@ func (id ID) String() string { return hex.EncodeToString(id[:]) }
 // class, of another cluster and invented ones are refused, because the second
 // half is a MAC of the first under a key that only the cluster has.
 type IDSource struct {
-	key [sha256.Size]byte
+	macs *sync.Pool // of hash.Hash under the class's key: a new one costs as much as four sums
 }
 
 // NewIDSource derives the class's key from the cluster's ID secret.
 func NewIDSource(secret []byte, class string) IDSource {
-	var s IDSource
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("holdfast class\x00" + class))
-	mac.Sum(s.key[:0])
-	return s
+	key := mac.Sum(nil)
+	return IDSource{macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
 // Named gives the ID of the object with that name: the same for ever.
@@ -84,8 +85,11 @@ func (s IDSource) seal(first [16]byte) ID {
 }
 
 func (s IDSource) sum(purpose string, data []byte) [16]byte {
-	mac := hmac.New(sha256.New, s.key[:])
+	mac := s.macs.Get().(hash.Hash) //nolint:errcheck,forcetypeassert // the pool makes nothing else
+	defer s.macs.Put(mac)
+	mac.Reset()
 	mac.Write([]byte(purpose))
 	mac.Write(data)
-	return [16]byte(mac.Sum(nil)[:16])
+	var buf [sha256.Size]byte
+	return [16]byte(mac.Sum(buf[:0])[:16])
 }

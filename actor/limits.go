@@ -7,12 +7,13 @@ import "time"
 const (
 	MaxKeyBytes        = 2048
 	MaxValueBytes      = 2 << 20
-	MaxBatchBytes      = 16 << 20 // of keys and values between two outside waits
+	MaxBatchBytes      = 16 << 20 // of all that is written between two outside waits, encoded
 	MaxKeysPerCall     = 128      // of the multi-key forms
 	MaxListBytes       = 64 << 20 // of one List
 	MaxSockets         = 32768    // of one object
 	MaxTags            = 10       // of one socket
 	MaxTagBytes        = 256
+	MaxProtocolBytes   = 256 // of a socket's subprotocol
 	MaxAttachmentBytes = 16 << 10
 	MaxAutoReplyBytes  = 2048 // of the request and of the reply
 	MaxFrameBytes      = 8 << 20

@@ -14,15 +14,15 @@ type output struct {
 	send   func(err error) // must not block; err says that the output is dropped, and why
 }
 
-// emitLocked adds an output of ev. Its writes that are not sealed yet bind it
-// to their batch; without such writes it waits for what was sealed before.
+// emitLocked adds an output of ev; it may leave as soon as unlock releases the
+// lock. Its writes that are not sealed yet bind it to their batch; without such
+// writes it waits for what was sealed before. The activation has not ended.
 func (act *activation) emitLocked(ev *event, send func(err error)) {
 	o := output{dep: act.view.current - 1, ev: ev, send: send}
 	if act.hasWritesLocked() {
 		o.dep, o.proved = act.view.current, true
 	}
 	act.outputs.push(o)
-	act.pumpLocked()
 }
 
 // pumpLocked releases what may leave, in order. Only one goroutine does so at a
@@ -43,7 +43,6 @@ func (act *activation) pumpLocked() {
 		act.mu.Lock()
 	}
 	act.pumping = false
-	act.settleLocked()
 }
 
 // prove makes sure that this node still owned the object after the output was
@@ -57,19 +56,22 @@ func (act *activation) prove(out output) error {
 	if err == nil {
 		return nil
 	}
-	act.lose(err)
+	act.lose(err, 0)
+	return act.fate(out.ev, err)
+}
+
+// fate says what the caller of an event learns when the cause keeps the event's
+// output from leaving.
+func (act *activation) fate(ev *event, cause error) error {
 	act.mu.Lock()
 	defer act.mu.Unlock()
-	return out.ev.fateLocked(err, false)
+	return ev.fateLocked(cause)
 }
 
 // drop answers outputs that will never leave.
 func (act *activation) drop(outputs []output, cause error) {
 	for _, o := range outputs {
-		act.mu.Lock()
-		err := o.ev.fateLocked(cause, true)
-		act.mu.Unlock()
-		o.send(err)
+		o.send(act.fate(o.ev, cause))
 	}
 }
 
@@ -87,7 +89,7 @@ func (act *activation) emitSealed(ctx context.Context, send func(ev *event, err 
 	}
 	act.seal(ev)
 	act.mu.Lock()
-	defer act.mu.Unlock()
+	defer act.unlock()
 	if act.ended {
 		return ErrEnded
 	}

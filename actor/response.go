@@ -51,7 +51,7 @@ func (w *responseWriter) WriteHeader(status int) {
 // which is an outside wait if the caller is slow.
 func (w *responseWriter) Write(p []byte) (int, error) {
 	w.act.mu.Lock()
-	_, err := w.act.enterLocked(w.ctx)
+	ev, err := w.act.enterLocked(w.ctx)
 	w.act.mu.Unlock()
 	switch {
 	case err != nil:
@@ -64,7 +64,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		return 0, http.ErrBodyNotAllowed
 	}
 	w.buffer = append(w.buffer, p...)
-	if len(w.buffer) >= answerBufferBytes {
+	if len(w.buffer) >= answerBufferBytes && ev.tx == 0 { // a transaction keeps its batch open
 		if err := w.FlushError(); err != nil {
 			return 0, err
 		}
@@ -143,7 +143,7 @@ func (w *responseWriter) emit(end bool) {
 	}
 	w.buffer = nil
 	w.act.mu.Lock()
-	defer w.act.mu.Unlock()
+	defer w.act.unlock()
 	if w.act.ended {
 		return // the event was told
 	}

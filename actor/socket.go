@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -45,9 +46,12 @@ func (s *State) AcceptSocket(w http.ResponseWriter, r *http.Request, opt SocketO
 	if len(opt.Attachment) > MaxAttachmentBytes {
 		return nil, ErrAttachmentTooLarge
 	}
+	if !offered(r, opt.Protocol) {
+		return nil, ErrProtocol
+	}
 	rw, ok := w.(*responseWriter)
 	act.mu.Lock()
-	defer act.mu.Unlock()
+	defer act.unlock()
 	ev, err := act.enterLocked(r.Context())
 	switch {
 	case err != nil:
@@ -58,14 +62,37 @@ func (s *State) AcceptSocket(w http.ResponseWriter, r *http.Request, opt SocketO
 		return nil, ErrTooManySockets
 	}
 	socket := &Socket{act: act, id: rw.upgrade, tags: tags, protocol: opt.Protocol, attachment: bytes.Clone(opt.Attachment)}
+	open := SocketChange{Op: SocketOpen, Socket: socket.id, Tags: tags, Protocol: opt.Protocol}
+	attach := SocketChange{Op: SocketAttach, Socket: socket.id, Attachment: socket.attachment}
+	if !act.roomLocked(socketChangeBytes(&open) + socketChangeBytes(&attach)) {
+		return nil, ErrBatchTooLarge
+	}
 	act.sockets.add(socket)
-	act.changes.sockets = append(act.changes.sockets, SocketChange{Op: SocketOpen, Socket: socket.id, Tags: tags, Protocol: opt.Protocol})
+	act.addSocketLocked(open)
 	if opt.Attachment != nil {
-		act.changes.sockets = append(act.changes.sockets, SocketChange{Op: SocketAttach, Socket: socket.id, Attachment: socket.attachment})
+		act.addSocketLocked(attach)
 	}
 	act.frameLocked(ev, socket.id.Gateway(), Frame{Kind: FrameOpen, Socket: socket.id, Tags: tags, Protocol: opt.Protocol, Auto: act.auto})
 	rw.acceptLocked(opt.Protocol)
 	return socket, nil
+}
+
+// offered says whether the client offered the subprotocol; none needs no offer.
+func offered(r *http.Request, protocol string) bool {
+	if protocol == "" {
+		return true
+	}
+	if len(protocol) > MaxProtocolBytes {
+		return false
+	}
+	for _, list := range r.Header.Values("Sec-Websocket-Protocol") {
+		for offer := range strings.SplitSeq(list, ",") {
+			if strings.TrimSpace(offer) == protocol {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func checkTags(tags []string) ([]string, error) {
@@ -108,17 +135,21 @@ type BroadcastOptions struct {
 }
 
 // Broadcast sends a message to all sockets of the object that the options
-// select. It costs one frame for each gateway, not one for each socket.
+// select. It costs one frame for each gateway, not one for each socket. Errors
+// are those of Socket.Send.
 func (s *State) Broadcast(ctx context.Context, message Message, opt BroadcastOptions) error {
 	if err := checkMessage(message); err != nil {
 		return err
 	}
 	act := s.act
 	act.mu.Lock()
-	defer act.mu.Unlock()
+	defer act.unlock()
 	ev, err := act.enterLocked(ctx)
 	if err != nil {
 		return err
+	}
+	if act.host.full() {
+		return ErrOverloaded
 	}
 	frame := Frame{Kind: FrameMessage, Tag: opt.Tag, Message: message.Kind, Data: bytes.Clone(message.Data)}
 	for _, socket := range opt.Except {
@@ -142,7 +173,7 @@ func (s *State) SetAutoReply(ctx context.Context, reply *AutoReply) error {
 	}
 	act := s.act
 	act.mu.Lock()
-	defer act.mu.Unlock()
+	defer act.unlock()
 	ev, err := act.enterLocked(ctx)
 	if err != nil {
 		return err
@@ -191,6 +222,9 @@ func (s *Socket) Send(ctx context.Context, message Message) error {
 		return err
 	}
 	return s.use(ctx, func(ev *event) error {
+		if s.act.host.full() {
+			return ErrOverloaded
+		}
 		s.act.frameLocked(ev, s.id.Gateway(), Frame{Kind: FrameMessage, Socket: s.id, Message: message.Kind, Data: bytes.Clone(message.Data)})
 		return nil
 	})
@@ -209,6 +243,9 @@ func (s *Socket) Close(ctx context.Context, code int, reason string) error {
 		return ErrCloseCode
 	}
 	return s.use(ctx, func(ev *event) error {
+		if !s.act.roomLocked(socketChangeBytes(&SocketChange{})) {
+			return ErrBatchTooLarge
+		}
 		s.act.removeSocketLocked(s)
 		s.act.frameLocked(ev, s.id.Gateway(), Frame{Kind: FrameClose, Socket: s.id, Code: code, Reason: reason})
 		return nil
@@ -232,8 +269,12 @@ func (s *Socket) SetAttachment(ctx context.Context, attachment []byte) error {
 		return ErrAttachmentTooLarge
 	}
 	return s.use(ctx, func(*event) error {
-		s.attachment = bytes.Clone(attachment)
-		s.act.changes.sockets = append(s.act.changes.sockets, SocketChange{Op: SocketAttach, Socket: s.id, Attachment: s.attachment})
+		change := SocketChange{Op: SocketAttach, Socket: s.id, Attachment: bytes.Clone(attachment)}
+		if !s.act.roomLocked(socketChangeBytes(&change)) {
+			return ErrBatchTooLarge
+		}
+		s.attachment = change.Attachment
+		s.act.addSocketLocked(change)
 		return nil
 	})
 }
@@ -241,7 +282,7 @@ func (s *Socket) SetAttachment(ctx context.Context, attachment []byte) error {
 // use runs f with the lock held if the socket is open and ctx holds the gate.
 func (s *Socket) use(ctx context.Context, f func(ev *event) error) error {
 	s.act.mu.Lock()
-	defer s.act.mu.Unlock()
+	defer s.act.unlock()
 	ev, err := s.act.enterLocked(ctx)
 	if err != nil {
 		return err

@@ -11,6 +11,9 @@ import (
 // FrameAck. While the object has too much to do it waits; ctx ends that wait. An
 // error means that the message was not taken.
 func (h *Host) Message(ctx context.Context, object ID, socket SocketID, number uint64, message Message) error {
+	if h.isClosing() {
+		return ErrClosing
+	}
 	ev := &event{kind: EventMessage, size: int64(len(message.Data)), socket: socket, number: number}
 	ev.body = func(ctx context.Context, ev *event) { ev.act.handleMessage(ctx, ev, message) }
 	ev.fail = func(err error) { h.breakSocket(object, socket, err) }
@@ -58,9 +61,9 @@ func (h *Host) SocketClosed(object ID, socket SocketID, info CloseInfo, cause er
 // breakSocket closes the client's side of a socket whose message got lost with
 // its activation: a client must not go on in the belief that it was heard.
 func (h *Host) breakSocket(object ID, socket SocketID, cause error) {
-	info := CloseInfo{Code: 1011, Reason: "the fate of a message is unknown"}
+	info := CloseInfo{Code: closeInternal, Reason: "the fate of a message is unknown"}
 	if isRefusal(cause) {
-		info = CloseInfo{Code: 1013, Reason: "a message could not be taken, try again"}
+		info = CloseInfo{Code: closeTryLater, Reason: "a message could not be taken, try again"}
 	}
 	if g := h.gateways.get(socket.Gateway()); g != nil {
 		g.Deliver(object, Frame{Kind: FrameClose, Socket: socket, Code: info.Code, Reason: info.Reason})

@@ -61,17 +61,18 @@ func (act *activation) loadSocketsLocked(records []SocketRecord) {
 		ev.act, ev.posted, ev.resume = act, time.Now(), make(chan struct{}, 1)
 		lost = append(lost, ev)
 	}
+	act.mailbox += len(lost)
+	act.host.pending.Add(int64(len(lost)))
 	for _, ev := range append(lost, act.waiting.takeAll()...) {
 		act.waiting.push(ev)
 	}
-	act.host.pending.Add(int64(len(lost)))
 }
 
 // removeSocketLocked notes that a socket is no longer open.
 func (act *activation) removeSocketLocked(s *Socket) {
 	s.closed, act.emptied = true, true
 	act.sockets.remove(s)
-	act.changes.sockets = append(act.changes.sockets, SocketChange{Op: SocketClosed, Socket: s.id})
+	act.addSocketLocked(SocketChange{Op: SocketClosed, Socket: s.id})
 }
 
 // frameLocked adds a frame to the object's stream to one gateway. A gateway
@@ -90,9 +91,12 @@ func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
 	object := act.target.ID
 	act.emitLocked(ev, func(err error) {
 		act.host.bytes.Add(-size)
-		if err == nil {
+		switch {
+		case err == nil:
 			act.host.events.frame(frame.Kind)
 			g.Deliver(object, frame)
+		case frame.Kind == FrameAck:
+			act.tell(ev, err)
 		}
 	})
 }
@@ -100,9 +104,25 @@ func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
 // acknowledgeLocked lets the gateway forget a message: with the event's first
 // batch, or at its end if it wrote nothing.
 func (act *activation) acknowledgeLocked(ev *event) {
-	if ev.kind != EventMessage || ev.acked || act.ended {
+	if ev.kind != EventMessage || ev.acked {
 		return
 	}
 	ev.acked = true
 	act.frameLocked(ev, ev.socket.Gateway(), Frame{Kind: FrameAck, Socket: ev.socket, Number: ev.number})
+}
+
+// concludeLocked makes known that a socket's event is over, when its writes are
+// durable. If they are lost, whoever handed it over is told.
+func (act *activation) concludeLocked(ev *event) {
+	switch {
+	case act.ended:
+	case ev.kind == EventMessage:
+		act.acknowledgeLocked(ev)
+	case ev.kind == EventClose:
+		act.emitLocked(ev, func(err error) {
+			if err != nil {
+				act.tell(ev, err)
+			}
+		})
+	}
 }

@@ -44,7 +44,10 @@ func (s *State) Outside(ctx context.Context, f func(ctx context.Context) error) 
 		return err
 	}
 	err = f(ctx)
-	return errors.Join(err, s.act.comeBack(ev))
+	if back := s.act.comeBack(ev); back != nil {
+		return errors.Join(err, back)
+	}
+	return err
 }
 
 // BlockConcurrencyWhile runs f while no other event of the object runs, not even
@@ -80,7 +83,8 @@ func (s *State) BlockConcurrencyWhile(ctx context.Context, f func(ctx context.Co
 
 // WaitUntil runs f as an event of its own, after the events that wait already.
 // The answer of this event does not wait for it. It keeps the object in memory
-// for up to 15 min. A crash of the node loses it: what must happen needs an alarm.
+// for up to 15 min. It is lost with the activation: what must happen needs an
+// alarm. The error may be ErrMailboxFull.
 func (s *State) WaitUntil(ctx context.Context, f func(ctx context.Context)) error {
 	act := s.act
 	act.mu.Lock()
@@ -90,10 +94,10 @@ func (s *State) WaitUntil(ctx context.Context, f func(ctx context.Context)) erro
 		return err
 	}
 	ev := &event{kind: EventTask, body: func(ctx context.Context, _ *event) { f(ctx) }}
-	if _, err := act.post(ev); err != nil {
+	if _, err = act.post(ev); errors.Is(err, errPostEnded) {
 		return ErrEnded
 	}
-	return nil
+	return err
 }
 
 // AbortOptions say how Abort ends the activation.
@@ -104,12 +108,13 @@ type AbortOptions struct {
 
 // Abort ends the activation at once: what the event wrote since its last outside
 // wait is dropped, callers get an error, the next event starts a new activation.
-// It does not return. Sockets stay open.
+// It does not return; deferred functions run, and cannot stop it. Sockets stay open.
 func (s *State) Abort(ctx context.Context, opt AbortOptions) {
 	act := s.act
 	ev := eventOf(ctx)
 	if ev == nil || ev.act != act {
-		panic(ErrNoGate)
+		act.log().Error("Abort was called without the context of an event of the object")
+		runtime.Goexit()
 	}
 	act.log().Warn("an object aborted its activation", "reason", fmt.Sprint(opt.Reason))
 	if opt.DropAlarm {

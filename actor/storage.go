@@ -96,11 +96,11 @@ func (s *Storage) PutMany(ctx context.Context, values map[string][]byte) error {
 		}
 	}
 	return s.write(ctx, func(v *view) error {
-		bytes := v.bytes
+		growth := 0
 		for key, value := range values {
-			bytes += v.grown(key, value) - v.bytes + 1
+			growth += v.growth(key, value) + 1 // the tag
 		}
-		if bytes > MaxBatchBytes {
+		if !s.act.roomLocked(growth) {
 			return ErrBatchTooLarge
 		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -132,13 +132,24 @@ func (s *Storage) DeleteMany(ctx context.Context, keys []string) (int, error) {
 			there = append(there, key)
 		}
 	}
-	return len(there), s.write(ctx, func(v *view) error {
+	err := s.write(ctx, func(v *view) error {
+		growth := 0
+		for _, key := range there {
+			growth += v.growth(key, nil)
+		}
+		if !s.act.roomLocked(growth) {
+			return ErrBatchTooLarge
+		}
 		for _, key := range there {
 			v.set(key, nil)
 		}
 		s.act.emptied = s.act.emptied || len(there) > 0
 		return nil
 	})
+	if err != nil {
+		return 0, err
+	}
+	return len(there), nil
 }
 
 // List implements KV. The result is a copy of at most MaxListBytes.
@@ -213,7 +224,7 @@ func (s *Storage) putTagged(ctx context.Context, tag byte, key string, value []b
 	}
 	stored := tagged(tag, value)
 	return s.write(ctx, func(v *view) error {
-		if v.grown(key, stored) > MaxBatchBytes {
+		if !s.act.roomLocked(v.growth(key, stored)) {
 			return ErrBatchTooLarge
 		}
 		v.set(key, stored)

@@ -90,10 +90,13 @@ func (s *Stub) start(ctx context.Context, r *http.Request, socket SocketID) (*Ca
 			s.act.mu.Lock()
 			ev.effect = true
 			s.act.mu.Unlock()
-			err = s.act.host.call(inner, s.target, socket, whole, pump, c.answer)
+			if err = s.act.host.admit(s.target); err == nil {
+				err = s.act.host.call(inner, s.target, socket, whole, pump, c.answer)
+			}
 		}
 		if err != nil {
 			c.answer.fail(err)
+			c.stopBody()
 		}
 	})
 	if err != nil {
@@ -166,6 +169,10 @@ func (c *Call) outside(ctx context.Context, f func()) error {
 
 func (c *Call) close() {
 	c.answer.leave()
+	c.stopBody()
+}
+
+func (c *Call) stopBody() {
 	if c.pump != nil {
 		c.pump.stop()
 	}

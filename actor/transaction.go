@@ -1,6 +1,9 @@
 package actor
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Transaction is the storage within Storage.Transaction. It can be used only
 // until the function ends or Rollback was called; after that every method
@@ -27,6 +30,7 @@ func (s *Storage) Transaction(ctx context.Context, f func(ctx context.Context, t
 	ev.tx++
 	mark := act.view.begin()
 	alarm, change := act.alarm, act.changes.alarm
+	touched := alarm.run != nil && alarm.run.touched
 	act.mu.Unlock()
 
 	tx := &Transaction{Storage: s}
@@ -39,10 +43,10 @@ func (s *Storage) Transaction(ctx context.Context, f func(ctx context.Context, t
 		keep := done && !tx.back
 		act.view.end(mark, keep)
 		if !keep {
-			if act.alarm.run != nil && alarm.run != nil {
-				alarm.run = act.alarm.run
-			}
 			act.alarm, act.changes.alarm = alarm, change
+			if alarm.run != nil {
+				alarm.run.touched = touched
+			}
 		}
 	}()
 	if err := f(ctx, tx); err != nil {
@@ -113,6 +117,38 @@ func (t *Transaction) List(ctx context.Context, opt ListOptions) ([]Entry, error
 		return nil, err
 	}
 	return t.Storage.List(ctx, opt)
+}
+
+// Alarm is Storage.Alarm.
+func (t *Transaction) Alarm(ctx context.Context) (at time.Time, ok bool, err error) {
+	if err := t.usable(); err != nil {
+		return time.Time{}, false, err
+	}
+	return t.Storage.Alarm(ctx)
+}
+
+// SetAlarm is Storage.SetAlarm.
+func (t *Transaction) SetAlarm(ctx context.Context, at time.Time) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	return t.Storage.SetAlarm(ctx, at)
+}
+
+// DeleteAlarm is Storage.DeleteAlarm.
+func (t *Transaction) DeleteAlarm(ctx context.Context) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	return t.Storage.DeleteAlarm(ctx)
+}
+
+// Transaction starts a transaction in this one.
+func (t *Transaction) Transaction(ctx context.Context, f func(ctx context.Context, tx *Transaction) error) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	return t.Storage.Transaction(ctx, f)
 }
 
 func (t *Transaction) getTagged(ctx context.Context, key string) ([]byte, bool, error) {

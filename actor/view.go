@@ -23,7 +23,7 @@ type view struct {
 
 	// Of the current batch.
 	keys  []string // keys that it writes; may name one twice, or one that was rolled back
-	bytes int      // of its keys and values
+	bytes int      // that its writes take at most when they are encoded
 	wipe  bool
 
 	sealed queue[sealedBatch]
@@ -57,18 +57,23 @@ func (v *view) get(key string) (value []byte, known bool) {
 	return nil, v.wiped > v.committed
 }
 
-// grown gives the size of the current batch after a write.
-func (v *view) grown(key string, value []byte) int {
-	n := v.bytes + len(key) + len(value)
+// writeOverhead is the most that the encoding adds to a key and a value.
+const writeOverhead = 10
+
+func writeBytes(key string, value []byte) int { return len(key) + len(value) + writeOverhead }
+
+// growth gives what a write adds to the size of the current batch.
+func (v *view) growth(key string, value []byte) int {
+	n := writeBytes(key, value)
 	if d, ok := v.dirty[key]; ok && d.batch == v.current {
-		n -= len(key) + len(d.value)
+		n -= writeBytes(key, d.value)
 	}
 	return n
 }
 
 // set writes a key; a nil value deletes it.
 func (v *view) set(key string, value []byte) {
-	v.bytes = v.grown(key, value)
+	v.bytes += v.growth(key, value)
 	old, had := v.dirty[key]
 	if v.txs > 0 {
 		v.undo = append(v.undo, undoWrite{key, old, had})
@@ -110,14 +115,14 @@ func (v *view) end(mark int, keep bool) {
 }
 
 func (v *view) revert(u undoWrite) {
-	v.bytes -= len(u.key) + len(v.dirty[u.key].value)
-	if !u.had {
+	v.bytes -= writeBytes(u.key, v.dirty[u.key].value)
+	if !u.had || u.old.batch <= v.committed { // the Store has what was there before
 		delete(v.dirty, u.key)
 		return
 	}
 	v.dirty[u.key] = u.old
 	if u.old.batch == v.current {
-		v.bytes += len(u.key) + len(u.old.value)
+		v.bytes += writeBytes(u.key, u.old.value)
 	}
 }
 

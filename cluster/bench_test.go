@@ -71,6 +71,7 @@ func benchPropose(b *testing.B, shards, workers int) {
 	}
 	running.Wait()
 	b.StopTimer()
+	dumpSync(node, b.Elapsed().Seconds())
 	if failed.Load() > 0 {
 		b.Fatalf("%d workers failed", failed.Load())
 	}

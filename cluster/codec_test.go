@@ -148,7 +148,7 @@ func FuzzTable(f *testing.F) {
 }
 
 func FuzzCommand(f *testing.F) {
-	data, err := encodeForm(*testForm())
+	data, err := encodeCommand(command{Form: testForm()})
 	if err != nil {
 		f.Fatal(err)
 	}

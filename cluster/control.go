@@ -26,20 +26,26 @@ type control struct {
 // directory forms a cluster of one; a directory that has a cluster never does.
 func openControl(ctx context.Context, cfg Config, dir *directory) (*control, error) {
 	log := cfg.Log.With(slog.String("group", "control"))
-	store, closeStore := cfg.Control, func() error { return nil }
-	if store == nil {
-		file, err := openFileControl(dir.join(controlDir), log)
-		if err != nil {
-			return nil, err
+	store := cfg.Control
+	c := &control{fsm: &controlFSM{fatal: cfg.Fatal, table: &table{}}, close: func() error { return nil }}
+	err := sound(dir.join(controlDir), func() error {
+		if store == nil {
+			file, err := openFileControl(dir.join(controlDir), log)
+			if err != nil {
+				return err
+			}
+			store, c.close = file, file.Close
 		}
-		store, closeStore = file, file.Close
-	}
-	c := &control{fsm: &controlFSM{fatal: cfg.Fatal, table: &table{}}, close: closeStore}
-	if err := c.start(cfg, dir, store, log); err != nil {
-		return nil, errors.Join(err, closeStore())
+		if err := readThrough(store); err != nil {
+			return err
+		}
+		return c.start(cfg, dir, store, log)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: open control group in %s: %w", dir.path, errors.Join(err, c.close()))
 	}
 	if err := c.known(ctx, cfg, dir); err != nil {
-		return nil, errors.Join(err, c.stop())
+		return nil, fmt.Errorf("cluster: open control group in %s: %w", dir.path, errors.Join(err, c.stop()))
 	}
 	return c, nil
 }
@@ -53,11 +59,10 @@ func (c *control) start(cfg Config, dir *directory, store ControlStore, log *slo
 	conf.SnapshotThreshold = raft.DefaultConfig().SnapshotThreshold
 	empty, err := isNew(store, store)
 	if err != nil {
-		return fmt.Errorf("cluster: open control group: %w: %w", ErrCorrupt, err)
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	if empty && dir.identity.ClusterID != "" {
-		return fmt.Errorf("cluster: open control group: %s belongs to cluster %s but has no control group: restore it from a backup: %w",
-			dir.path, dir.identity.ClusterID, ErrDataLoss)
+		return fmt.Errorf("%w: the directory belongs to cluster %s but has no control group: restore it from a backup", ErrDataLoss, dir.identity.ClusterID)
 	}
 	if err := bootstrap(store, store, me.configuration()); err != nil {
 		return fmt.Errorf("cluster: form control group: %w", err)
@@ -78,6 +83,9 @@ func (c *control) known(ctx context.Context, cfg Config, dir *directory) error {
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
+	if err := c.fsm.failed(); err != nil {
+		return err
+	}
 	if !c.fsm.current().formed() {
 		if err := c.form(cfg, dir); err != nil {
 			return err
@@ -87,6 +95,7 @@ func (c *control) known(ctx context.Context, cfg Config, dir *directory) error {
 	if node := t.Nodes[dir.identity.Name]; node.DirectoryID != dir.identity.DirectoryID {
 		return fmt.Errorf("cluster: the table knows node %q with directory %q, not %q: %w", dir.identity.Name, node.DirectoryID, dir.identity.DirectoryID, ErrCorrupt)
 	}
+	c.fsm.opened.Store(true)
 	// Crash window: between the first command and this the directory has a control
 	// group and no cluster ID. The next start finds the table formed and comes here.
 	if dir.identity.ClusterID == "" {
@@ -125,7 +134,7 @@ func (c *control) form(cfg Config, dir *directory) error {
 			return fmt.Errorf("cluster: form cluster: %w", err)
 		}
 	}
-	data, err := encodeForm(formCommand{
+	data, err := encodeCommand(command{Form: &formCommand{
 		FeatureLevel: featureLevel,
 		ClusterID:    newClusterID(clusterID),
 		IDSecret:     secret,
@@ -133,7 +142,7 @@ func (c *control) form(cfg Config, dir *directory) error {
 		HeartbeatMS:  cfg.HeartbeatTimeout.Milliseconds(),
 		Node:         dir.identity.Name,
 		DirectoryID:  dir.identity.DirectoryID,
-	})
+	}})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -14,9 +15,28 @@ type controlFSM struct {
 	// fatal does not return. A node that does not understand the table cannot
 	// say which replicas it should hold, so it ends.
 	fatal func(error)
+	// opened makes failures fatal; until then openControl asks for them.
+	opened atomic.Bool
 
-	mu    sync.Mutex // guards table
-	table *table
+	mu     sync.Mutex // guards the following fields
+	table  *table
+	reason error // why an entry before opened could not be applied
+}
+
+// failed gives the reason why the table is not known.
+func (f *controlFSM) failed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reason
+}
+
+func (f *controlFSM) fail(err error) {
+	if f.opened.Load() {
+		f.fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reason = errors.Join(f.reason, err)
 }
 
 // Apply implements raft.FSM. It answers why the command changed nothing.
@@ -26,7 +46,9 @@ func (f *controlFSM) Apply(l *raft.Log) any {
 	f.mu.Unlock()
 	reason, err := next.apply(l.Data)
 	if err != nil {
-		f.fatal(fmt.Errorf("cluster: apply control entry %d: %w", l.Index, err))
+		err = fmt.Errorf("cluster: apply control entry %d: %w", l.Index, err)
+		f.fail(err)
+		return err.Error()
 	}
 	f.mu.Lock()
 	f.table = &next

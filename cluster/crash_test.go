@@ -117,7 +117,7 @@ func (r *crashRun) survive(t *testing.T, p picture, seed int64) (*crashRun, erro
 // TestCrash loses power at many moments of a run, and again while the survivor
 // works on: every acknowledged proposal is there, once and in order.
 func TestCrash(t *testing.T) {
-	points := 120
+	points := 60
 	if testing.Short() {
 		points = 12
 	}

@@ -100,11 +100,13 @@ func (n *Node) Start(ctx context.Context, sm StateMachine) error {
 	errs := make([]error, len(n.groups))
 	var opening sync.WaitGroup
 	for i := range n.groups {
-		opening.Go(func() { errs[i] = n.openShard(placement.ShardID(i), sm) })
+		opening.Go(func() {
+			errs[i] = sound(n.db.path, func() error { return n.openShard(placement.ShardID(i), sm) })
+		})
 	}
 	opening.Wait()
 	if err := firstOf(errs); err != nil {
-		return err
+		return fmt.Errorf("cluster: start node in %s: %w", n.cfg.Dir, err)
 	}
 	for i := range n.groups {
 		g := n.groups[i].Load()
@@ -114,7 +116,7 @@ func (n *Node) Start(ctx context.Context, sm StateMachine) error {
 			return fmt.Errorf("cluster: start node: wait for an owner of shard %d: %w", g.shard, context.Cause(ctx))
 		}
 		if err := g.failed(); err != nil {
-			return fmt.Errorf("cluster: start node: %w", err)
+			return fmt.Errorf("cluster: start node in %s: %w", n.cfg.Dir, err)
 		}
 	}
 	return nil

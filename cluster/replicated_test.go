@@ -11,8 +11,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
-
-	"github.com/holdfast-dev/holdfast/placement"
 )
 
 // trio is one shard with three replicas on the library's memory transport. Nodes
@@ -184,54 +182,79 @@ func TestReplicatedFence(t *testing.T) {
 // successors, and the shard gets a new ownership in the same term.
 func TestFailedTransfer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTrio(t, faults{})
-		defer tr.close()
-		at, number := tr.owner(-1)
-		g := tr.groups[at]
-		target := (at + 1) % 3
-		tr.transports[at].Disconnect(tr.transports[target].LocalAddr())
-		transfer := g.raft.LeadershipTransferToServer(tr.groups[target].me.serverID(), tr.groups[target].me.address())
-		h := newHistory()
-		for i := range 200 {
-			note := h.note(number, fmt.Sprint(i))
-			g.offer(number, []byte(fmt.Sprint(i)), note)
-			time.Sleep(5 * time.Millisecond)
-		}
-		if err := transfer.Error(); err == nil {
-			t.Fatal("the transfer to a replica that cannot be reached succeeded")
-		}
-		tr.join(at)
-		time.Sleep(5 * time.Second)
-		list, err := tr.states[at].list(0)
+		h, err := failedTransfer(t, faults{})
 		if err != nil {
-			t.Fatal(err)
-		}
-		if err := h.check(list); err != nil {
 			t.Error(err)
+		}
+		refused := 0
+		for _, answer := range h.answers {
+			if errors.Is(answer, raft.ErrLeadershipTransferInProgress) && errors.Is(answer, ErrRefused) {
+				refused++
+			}
+		}
+		if refused == 0 {
+			t.Error("no proposal was refused because of the transfer, so nothing was tested")
 		}
 		if len(h.answers) != len(h.proposed) {
 			t.Errorf("%d of %d proposals have an answer", len(h.answers), len(h.proposed))
 		}
-		if _, after := tr.owner(-1); after <= number {
-			t.Errorf("ownership after the failed transfer = %d, want a later one than %d", after, number)
+	})
+}
+
+// TestFailedTransferFindsFault: without the fence the same run must fail: here
+// the term is the same before and after, so it cannot be what refuses.
+func TestFailedTransferFindsFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := failedTransfer(t, faults{noFence: true}); err == nil {
+			t.Error("check = nil for replicas that apply entries behind a lost one")
 		}
 	})
 }
 
-// TestReplicaRestartsBehind: one replica's state may be behind its log; it is not
-// the owner before it has caught up.
+// failedTransfer has a client propose all the time while a leadership transfer
+// fails, and gives what its history says about the state.
+func failedTransfer(t *testing.T, f faults) (*history, error) {
+	t.Helper()
+	tr := newTrio(t, f)
+	defer tr.close()
+	at, number := tr.owner(-1)
+	g := tr.groups[at]
+	target := (at + 1) % 3
+	tr.transports[at].Disconnect(tr.transports[target].LocalAddr())
+	transfer := g.raft.LeadershipTransferToServer(tr.groups[target].me.serverID(), tr.groups[target].me.address())
+	h := newHistory()
+	for i := range 200 {
+		if now, err := g.ownership(); err == nil {
+			number = now
+		}
+		g.offer(number, []byte(fmt.Sprint(i)), h.note(number, fmt.Sprint(i)))
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := transfer.Error(); err == nil {
+		t.Fatal("the transfer to a replica that cannot be reached succeeded")
+	}
+	tr.join(at)
+	time.Sleep(5 * time.Second)
+	list, err := tr.states[at].list(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, h.check(list)
+}
+
+// TestReplicatedOwnersDiffer: wherever the leadership goes, no number is given twice.
 func TestReplicatedOwnersDiffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrio(t, faults{})
 		defer tr.close()
-		seen := map[uint64]placement.ShardID{}
+		seen := map[uint64]bool{}
 		except := -1
 		for range 4 {
 			at, number := tr.owner(except)
-			if _, ok := seen[number]; ok {
+			if seen[number] {
 				t.Errorf("ownership %d was given twice", number)
 			}
-			seen[number] = 0
+			seen[number] = true
 			if err := tr.groups[at].raft.LeadershipTransfer().Error(); err != nil {
 				t.Fatal(err)
 			}

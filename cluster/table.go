@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/holdfast-dev/holdfast/placement"
@@ -60,12 +62,15 @@ type tableReplica struct {
 	Number      uint64 `json:"number"`
 }
 
-// command is an entry of the control group's log, as JSON. The entries are small
-// and rare, and worth being read by people.
+// command is an entry of the control group's log: a version byte, a CRC-32C of
+// what follows, 4 bytes big endian, and JSON. bolt has no checksums of its own,
+// and a flipped bit in the ID secret would lose every named object.
 type command struct {
-	Version int          `json:"version"`
-	Form    *formCommand `json:"form,omitempty"`
+	Form *formCommand `json:"form,omitempty"`
 }
+
+// commandHeadBytes come before the JSON.
+const commandHeadBytes = 5
 
 // formCommand is the first command of every cluster.
 type formCommand struct {
@@ -87,14 +92,43 @@ func (t *table) formed() bool { return t.ClusterID != "" }
 // apply executes a command. The returned reason says why it changed nothing; an
 // error says that this program cannot know what the command means.
 func (t *table) apply(data []byte) (reason string, err error) {
-	var c command
-	if err := json.Unmarshal(data, &c); err != nil {
-		return "", fmt.Errorf("cluster: decode control command: %w: %w", ErrCorrupt, err)
-	}
-	if c.Version != commandVersion || c.Form == nil {
-		return "", fmt.Errorf("cluster: decode control command of version %d: %w", c.Version, ErrUnknownVersion)
+	c, err := decodeCommand(data)
+	if err != nil {
+		return "", err
 	}
 	return t.form(c.Form), nil
+}
+
+// decodeCommand reads a control command.
+func decodeCommand(data []byte) (command, error) {
+	if len(data) < commandHeadBytes {
+		return command{}, fmt.Errorf("cluster: decode control command of %d bytes: %w", len(data), ErrCorrupt)
+	}
+	if data[0] != commandVersion {
+		return command{}, fmt.Errorf("cluster: decode control command of version %d: %w", data[0], ErrUnknownVersion)
+	}
+	payload := data[commandHeadBytes:]
+	if binary.BigEndian.Uint32(data[1:]) != crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)) {
+		return command{}, fmt.Errorf("cluster: decode control command: checksum: %w", ErrCorrupt)
+	}
+	var c command
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return command{}, fmt.Errorf("cluster: decode control command: %w: %w", ErrCorrupt, err)
+	}
+	if c.Form == nil {
+		return command{}, fmt.Errorf("cluster: decode control command of an unknown kind: %w", ErrUnknownVersion)
+	}
+	return c, nil
+}
+
+// encodeCommand gives a control command as the log stores it.
+func encodeCommand(c command) ([]byte, error) {
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: encode control command: %w", err)
+	}
+	data := binary.BigEndian.AppendUint32([]byte{commandVersion}, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	return append(data, payload...), nil
 }
 
 // form makes the table of a new cluster of one node, which gets a replica of
@@ -181,15 +215,6 @@ func (r tableReplica) id() (replicaID, error) {
 		return replicaID{}, fmt.Errorf("cluster: replica of node %q has no number", r.Node)
 	}
 	return replicaID{node: r.Node, directory: directory, number: r.Number}, nil
-}
-
-// encodeForm gives the command that forms a cluster.
-func encodeForm(c formCommand) ([]byte, error) {
-	data, err := json.Marshal(command{Version: commandVersion, Form: &c})
-	if err != nil {
-		return nil, fmt.Errorf("cluster: encode control command: %w", err)
-	}
-	return data, nil
 }
 
 // newClusterID turns 16 random bytes into the text form of a cluster ID.

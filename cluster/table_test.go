@@ -16,7 +16,7 @@ func testForm() *formCommand {
 
 func TestTableForm(t *testing.T) {
 	table := &table{}
-	data, err := encodeForm(*testForm())
+	data, err := encodeCommand(command{Form: testForm()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,18 +76,31 @@ func TestTableRefuses(t *testing.T) {
 }
 
 func TestTableUnknown(t *testing.T) {
+	good, err := encodeCommand(command{Form: testForm()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, err := encodeCommand(command{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := append([]byte{commandVersion + 1}, good[1:]...)
+	flipped := bytes.Clone(good)
+	flipped[len(flipped)/2] ^= 1
 	for _, tt := range []struct {
-		data string
+		name string
+		data []byte
 		want error
 	}{
-		{`{"version":2,"form":{}}`, ErrUnknownVersion},
-		{`{"version":1,"join":{}}`, ErrUnknownVersion},
-		{`{"version":1}`, ErrUnknownVersion},
-		{`x`, ErrCorrupt},
+		{"later version", later, ErrUnknownVersion},
+		{"unknown kind", empty, ErrUnknownVersion},
+		{"flipped bit", flipped, ErrCorrupt},
+		{"short", good[:4], ErrCorrupt},
+		{"empty", nil, ErrCorrupt},
 	} {
 		table := &table{}
-		if _, err := table.apply([]byte(tt.data)); !errors.Is(err, tt.want) || table.formed() {
-			t.Errorf("apply(%s) = %v, want %v", tt.data, err, tt.want)
+		if _, err := table.apply(tt.data); !errors.Is(err, tt.want) || table.formed() {
+			t.Errorf("%s: apply = %v, want %v", tt.name, err, tt.want)
 		}
 	}
 	for _, tt := range []struct {

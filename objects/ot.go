@@ -34,6 +34,19 @@ func (e Edit) Growth() int {
 	return growth
 }
 
+// Steps gives edits of one splice each that make the same change one after the
+// other. A client's own edit may have come to more than one splice by the time
+// at which it is sent.
+func (e Edit) Steps() []Edit {
+	steps := make([]Edit, len(e))
+	shift := 0
+	for i, s := range e {
+		steps[i] = Edit{{At: s.At + shift, Delete: s.Delete, Insert: s.Insert}}
+		shift += steps[i].Growth()
+	}
+	return steps
+}
+
 // Transform takes two edits of the same text and gives the forms in which each
 // can follow the other: earlier then later2 makes the same text as later then
 // earlier2. Where both insert at the same place the later one gives way: its

@@ -136,6 +136,22 @@ func ordered(e Edit) bool {
 	return true
 }
 
+func TestStepsMakeTheSameChange(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 5))
+	for range 5_000 {
+		text := randomText(r, r.IntN(12))
+		e := randomEdit(r, len(text), 4, 0x100)
+		want := e.Apply(slices.Clone(text))
+		got := slices.Clone(text)
+		for _, step := range e.Steps() {
+			got = step.Apply(got)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("Steps() of %v make %q of %q, want %q", e, chars(got), chars(text), chars(want))
+		}
+	}
+}
+
 func FuzzTransform(f *testing.F) {
 	f.Add(uint64(1), uint64(2), uint8(10))
 	f.Fuzz(func(t *testing.T, seed1, seed2 uint64, length uint8) {
@@ -193,6 +209,7 @@ func (c *editor) hear(s *shared, naive bool) {
 	if author == c.id {
 		c.pending, c.sent = c.pending[1:], nil
 		if len(c.pending) > 0 {
+			c.pending = slices.Concat(c.pending[0].Steps(), c.pending[1:])
 			c.sent, c.base, c.arrived = c.pending[0], c.version, false
 		}
 		return

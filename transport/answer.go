@@ -1,15 +1,19 @@
 package transport
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // answer is the ResponseWriter that a Dispatcher writes to. It remembers the
 // status, and keeps a 101 to itself: the handshake of a WebSocket is written by
 // the gateway once the dispatcher has returned.
 type answer struct {
 	http.ResponseWriter
-	status   int // of the final head; 0 until it is written
-	bytes    int64
-	switched bool // 101 was asked for
+
+	body     *stallBody // nil: the request has none
+	status   int        // of the final head; 0 until it is written
+	switched bool       // 101 was asked for
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -35,9 +39,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	n, err := a.ResponseWriter.Write(p)
-	a.bytes += int64(n)
-	return n, err
+	return a.ResponseWriter.Write(p)
 }
 
 // FlushError sends what was written so far to the client.
@@ -53,6 +55,17 @@ func (a *answer) FlushError() error {
 
 // Flush implements http.Flusher. An error comes back with the next Write.
 func (a *answer) Flush() { _ = a.FlushError() }
+
+// SetReadDeadline bounds the reading of the request's body. It is found by
+// http.ResponseController, and goes through the body because that has a deadline
+// of its own.
+func (a *answer) SetReadDeadline(t time.Time) error {
+	if a.body == nil {
+		return http.ErrNotSupported
+	}
+	a.body.setLimit(t)
+	return nil
+}
 
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -8,12 +8,66 @@ import (
 	"github.com/holdfast-dev/holdfast/actor"
 )
 
+// audienceTable finds the audience of an object.
+type audienceTable struct {
+	slots [tableSlots]audienceSlot
+}
+
+type audienceSlot struct {
+	mu        sync.RWMutex // guards audiences, and which of them may be joined
+	audiences map[actor.ID]*audience
+}
+
+// slot takes a byte of the ID, which is random in every one.
+func (t *audienceTable) slot(object actor.ID) *audienceSlot {
+	return &t.slots[object[0]%tableSlots]
+}
+
+func (t *audienceTable) get(object actor.ID) *audience {
+	slot := t.slot(object)
+	slot.mu.RLock()
+	defer slot.mu.RUnlock()
+	return slot.audiences[object]
+}
+
+// join opens a pending socket and puts it into its object's audience. It is
+// false if the socket has ended.
+func (t *audienceTable) join(s *socket, frame actor.Frame) bool {
+	slot := t.slot(s.object)
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
+	a := slot.audiences[s.object]
+	if a == nil {
+		a = new(audience)
+	}
+	if !s.open(a, frame) {
+		return false
+	}
+	if slot.audiences == nil {
+		slot.audiences = make(map[actor.ID]*audience)
+	}
+	slot.audiences[s.object] = a
+	a.auto.Store(frame.Auto)
+	a.join(s)
+	return true
+}
+
+// leave removes a socket that has joined, and its audience if it was the last.
+func (t *audienceTable) leave(s *socket) {
+	slot := t.slot(s.object)
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
+	if s.audience.leave(s) {
+		delete(slot.audiences, s.object)
+	}
+}
+
 // audience is the sockets of one object at this gateway. It exists while there
 // is one.
 type audience struct {
 	auto atomic.Pointer[actor.AutoReply] // nil: none
 
-	mu      sync.Mutex // guards the following fields; taken before the mutex of a socket
+	mu      sync.Mutex // guards the following fields
 	sockets []*socket  // socket.seat is the index here
 	tagged  map[string]map[*socket]struct{}
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 
 	"github.com/holdfast-dev/holdfast/actor"
 )
@@ -19,7 +21,7 @@ var (
 	errMethod     = errors.New("transport: method not allowed on this path")
 	errOrigin     = errors.New("transport: origin not allowed to open a socket")
 	errHandshake  = errors.New("transport: not a WebSocket handshake of version 13")
-	errBodySlow   = errors.New("transport: request body stalled")
+	errBodySlow   = fmt.Errorf("transport: request body stalled: %w", os.ErrDeadlineExceeded)
 	errBodyLarge  = errors.New("transport: request body larger than this node takes")
 	errNoUpgrade  = errors.New("transport: answer 101 to a request that is not a WebSocket handshake")
 	errNotOpened  = errors.New("transport: answer 101 without an accepted socket")
@@ -83,7 +85,7 @@ func problemOf(err error) problem {
 	case errors.Is(err, errOrigin):
 		return problem{http.StatusForbidden, "origin_not_allowed", "Pages of this origin may not open sockets here."}
 	case errors.Is(err, errHandshake):
-		return problem{http.StatusBadRequest, "bad_handshake", "A WebSocket opens with GET, Sec-WebSocket-Version 13 and a Sec-WebSocket-Key of 16 bytes."}
+		return problem{http.StatusBadRequest, "bad_handshake", "A WebSocket opens with GET, no body, Sec-WebSocket-Version 13 and a Sec-WebSocket-Key of 16 bytes."}
 	}
 	return problem{http.StatusInternalServerError, "internal", "The node failed. Its log has the details under this id."}
 }
@@ -104,13 +106,11 @@ type errorDetail struct {
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	p := problemOf(err)
 	id := newErrorID()
-	var fault *actor.FaultError
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*actor.FaultError](err); ok {
 		id = fault.ID
 	}
-	log.LogAttrs(r.Context(), p.level(), "request refused or failed",
-		slog.String("error_id", id), slog.Int("status", p.status), slog.String("code", p.code),
-		slog.String("method", r.Method), slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+	log.Log(r.Context(), p.level(), "request refused or failed", "error_id", id,
+		"status", p.status, "code", p.code, "method", r.Method, "remote", r.RemoteAddr, "error", err)
 
 	body, _ := json.Marshal(errorBody{errorDetail{p.code, p.message, id}}) // three strings always marshal
 	h := w.Header()
@@ -145,6 +145,6 @@ func (p problem) level() slog.Level {
 
 func newErrorID() string {
 	var id [8]byte
-	rand.Read(id[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+	rand.Read(id[:]) // never fails: it ends the process instead
 	return hex.EncodeToString(id[:])
 }

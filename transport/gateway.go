@@ -13,8 +13,8 @@ import (
 
 // Gateway holds the clients' ends of WebSockets and satisfies actor.Gateway.
 //
-// Locks are taken in the order mu, audience.mu, socket.mu; a slot's mutex is held
-// alone. None is held over I/O or a call of the dispatcher.
+// Locks are taken in the order audienceSlot.mu, audience.mu, socket.mu; the
+// others are held alone. None is held over I/O or a call of the dispatcher.
 type Gateway struct {
 	// Fixed after NewGateway; dispatcher after NewServer.
 	start      uint64
@@ -25,19 +25,20 @@ type Gateway struct {
 	ctx        context.Context // of Message calls and the pinger; ended by Close
 	cancel     context.CancelFunc
 
-	sockets  socketTable
+	sockets   socketTable
+	audiences audienceTable
+
 	buffers  sync.Pool      // *[]byte of coalesceBytes, for writing
 	scratch  sync.Pool      // *[]byte of scratchBytes, for reading
 	headers  sync.Pool      // gorilla's write buffers; only handshakes use them
 	running  sync.WaitGroup // readers, writers, pending handshakes, late closes
 	pingings sync.WaitGroup // the pinger
 
-	mu        sync.RWMutex // guards the following fields
-	closing   bool
-	counter   uint64 // number of the last socket
-	open      int    // sockets in the table
-	pinging   bool   // the pinger runs
-	audiences map[actor.ID]*audience
+	mu      sync.Mutex // guards the following fields
+	closing bool
+	counter uint64 // number of the last socket
+	open    int    // sockets in the table
+	pinging bool   // the pinger runs
 }
 
 // NewGateway makes a gateway without sockets. start is its start number, which
@@ -49,9 +50,8 @@ func NewGateway(start uint64, cfg GatewayConfig, log *slog.Logger, events Events
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Gateway{
 		start: start, cfg: cfg, log: log, events: events, ctx: ctx, cancel: cancel,
-		buffers:   sync.Pool{New: func() any { b := make([]byte, 0, coalesceBytes); return &b }},
-		scratch:   sync.Pool{New: func() any { b := make([]byte, scratchBytes); return &b }},
-		audiences: make(map[actor.ID]*audience),
+		buffers: sync.Pool{New: func() any { b := make([]byte, 0, coalesceBytes); return &b }},
+		scratch: sync.Pool{New: func() any { b := make([]byte, scratchBytes); return &b }},
 	}, nil
 }
 
@@ -68,7 +68,7 @@ func (g *Gateway) Deliver(object actor.ID, frame actor.Frame) {
 			s.closeByObject(frame.Code, frame.Reason)
 		}
 	case actor.FrameAutoReply:
-		if a := g.audience(object); a != nil {
+		if a := g.audiences.get(object); a != nil {
 			a.auto.Store(frame.Auto)
 		}
 	case actor.FrameAck:
@@ -145,11 +145,11 @@ func (g *Gateway) register(target actor.Target) (*socket, error) {
 // retire forgets a socket. Its reader, if it had one, is about to end.
 func (g *Gateway) retire(s *socket, joined bool) {
 	g.sockets.remove(s)
+	if joined {
+		g.audiences.leave(s)
+	}
 	g.mu.Lock()
 	g.open--
-	if joined && s.audience.leave(s) {
-		delete(g.audiences, s.object)
-	}
 	g.mu.Unlock()
 	g.running.Done()
 }
@@ -160,7 +160,7 @@ func (g *Gateway) accept(object actor.ID, frame actor.Frame) {
 	if frame.Socket.Gateway() != g.start {
 		return // of a gateway that is no more; the runtime ends its sockets itself
 	}
-	if s := g.find(object, frame.Socket); s != nil && g.join(s, frame) {
+	if s := g.find(object, frame.Socket); s != nil && g.audiences.join(s, frame) {
 		return
 	}
 	g.mu.Lock()
@@ -173,23 +173,6 @@ func (g *Gateway) accept(object actor.ID, frame actor.Frame) {
 	})
 }
 
-// join puts a pending socket into its object's audience; false if it has ended.
-func (g *Gateway) join(s *socket, frame actor.Frame) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	a := g.audiences[s.object]
-	if a == nil {
-		a = new(audience)
-	}
-	if !s.open(a, frame) {
-		return false
-	}
-	g.audiences[s.object] = a
-	a.auto.Store(frame.Auto)
-	a.join(s)
-	return true
-}
-
 // message queues a message on one socket or on all that its filter takes.
 func (g *Gateway) message(object actor.ID, frame actor.Frame) {
 	if frame.Socket != (actor.SocketID{}) {
@@ -198,15 +181,9 @@ func (g *Gateway) message(object actor.ID, frame actor.Frame) {
 		}
 		return
 	}
-	if a := g.audience(object); a != nil {
+	if a := g.audiences.get(object); a != nil {
 		a.broadcast(encodeFrame(byte(frame.Message), frame.Data), frame.Tag, frame.Except)
 	}
-}
-
-func (g *Gateway) audience(object actor.ID) *audience {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.audiences[object]
 }
 
 // find gives the object's socket, or nil if it has gone.

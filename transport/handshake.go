@@ -98,10 +98,11 @@ func (g *Gateway) upgrade(a *answer, r *http.Request, s *socket) bool {
 	return true
 }
 
-// checkHandshake refuses what cannot become a socket before an object is woken.
+// checkHandshake refuses what cannot become a socket before an object is woken. A
+// body has no place in a handshake, where nothing would bound it.
 func (g *Gateway) checkHandshake(r *http.Request) error {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key"))
-	if r.Method != http.MethodGet || !slices.Contains(r.Header.Values("Sec-Websocket-Version"), "13") || err != nil || len(key) != 16 {
+	if r.Method != http.MethodGet || r.ContentLength != 0 || !slices.Contains(r.Header.Values("Sec-Websocket-Version"), "13") || err != nil || len(key) != 16 {
 		return errHandshake
 	}
 	if !g.originAllowed(r) {
@@ -129,6 +130,7 @@ func (g *Gateway) originAllowed(r *http.Request) bool {
 // hijacker gives gorilla our wire in place of the connection itself.
 type hijacker struct {
 	http.ResponseWriter
+
 	wire *wire
 }
 
@@ -148,6 +150,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // the order of all bytes.
 type wire struct {
 	net.Conn
+
 	socket   *socket
 	upgraded bool // set before the reader starts
 }

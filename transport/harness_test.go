@@ -33,10 +33,11 @@ type script struct {
 }
 
 type incoming struct {
+	actor.Message
+
 	object actor.ID
 	socket actor.SocketID
 	number uint64
-	actor.Message
 }
 
 type ended struct {
@@ -69,7 +70,7 @@ func (s *script) accept(w http.ResponseWriter, target actor.Target, open actor.F
 }
 
 func (s *script) Message(ctx context.Context, object actor.ID, socket actor.SocketID, number uint64, m actor.Message) error {
-	in := incoming{object, socket, number, m}
+	in := incoming{m, object, socket, number}
 	s.note(func() { s.in = append(s.in, in) })
 	if s.receive != nil {
 		return s.receive(ctx, in)
@@ -93,8 +94,8 @@ func (s *script) note(f func()) {
 }
 
 // until waits until ok, which is called with the lock held.
-func (s *script) until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func (s *script) until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	deadline := time.NewTimer(20 * time.Second)
 	defer deadline.Stop()
 	for {
@@ -111,24 +112,24 @@ func (s *script) until(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-change:
 		case <-deadline.C:
-			t.Fatalf("waited in vain until %s", what)
+			tb.Fatalf("waited in vain until %s", what)
 		}
 	}
 }
 
 // socket waits for the n-th accepted socket, from 0.
-func (s *script) socket(t testing.TB, n int) actor.SocketID {
-	t.Helper()
-	s.until(t, "a socket was accepted", func() bool { return len(s.opened) > n })
+func (s *script) socket(tb testing.TB, n int) actor.SocketID {
+	tb.Helper()
+	s.until(tb, "a socket was accepted", func() bool { return len(s.opened) > n })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.opened[n]
 }
 
 // end waits for the n-th reported end, from 0.
-func (s *script) end(t testing.TB, n int) ended {
-	t.Helper()
-	s.until(t, "an end was reported", func() bool { return len(s.ends) > n })
+func (s *script) end(tb testing.TB, n int) ended {
+	tb.Helper()
+	s.until(tb, "an end was reported", func() bool { return len(s.ends) > n })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ends[n]
@@ -137,6 +138,7 @@ func (s *script) end(t testing.TB, n int) ended {
 // site is a server with its script on a network.
 type site struct {
 	*script
+
 	server *Server
 	dial   func(ctx context.Context) (net.Conn, error)
 	client *http.Client
@@ -145,13 +147,13 @@ type site struct {
 }
 
 // network gives a listener and what reaches it.
-type network func(t testing.TB) (net.Listener, func(ctx context.Context) (net.Conn, error))
+type network func(tb testing.TB) (net.Listener, func(ctx context.Context) (net.Conn, error))
 
-func loopback(t testing.TB) (net.Listener, func(ctx context.Context) (net.Conn, error)) {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func loopback(tb testing.TB) (net.Listener, func(ctx context.Context) (net.Conn, error)) {
+	tb.Helper()
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l, func(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
@@ -222,20 +224,20 @@ func (b *logBuffer) String() string {
 
 const testStart = 42
 
-func newSite(t testing.TB, s *script, network network, server ServerConfig, gateway GatewayConfig, events Events) *site {
-	t.Helper()
+func newSite(tb testing.TB, s *script, network network, server ServerConfig, gateway GatewayConfig, events Events) *site {
+	tb.Helper()
 	logs := new(logBuffer)
 	log := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	g, err := NewGateway(testStart, gateway, log, events)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.gateway = g
 	srv, err := NewServer(server, s, g, log, events)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	l, dial := network(t)
+	l, dial := network(tb)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	transport := &http.Transport{
@@ -253,69 +255,69 @@ func newSite(t testing.TB, s *script, network network, server ServerConfig, gate
 			return
 		}
 		transport.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*time.Second)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown = %v", err)
+			tb.Errorf("Shutdown = %v", err)
 		}
 		if err := <-served; err != nil {
-			t.Errorf("Serve = %v", err)
+			tb.Errorf("Serve = %v", err)
 		}
 	}
-	t.Cleanup(x.stop)
+	tb.Cleanup(x.stop)
 	return x
 }
 
 // do sends a request and gives the answer with its body read.
-func (x *site) do(t testing.TB, method, path string, body io.Reader) (*http.Response, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "http://node"+path, body)
+func (x *site) do(tb testing.TB, method, path string, body io.Reader) (*http.Response, string) {
+	tb.Helper()
+	r, err := http.NewRequestWithContext(tb.Context(), method, "http://node"+path, body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	resp, err := x.client.Do(r)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		tb.Fatalf("%s %s: %v", method, path, err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("%s %s: read body: %v", method, path, err)
+		tb.Fatalf("%s %s: read body: %v", method, path, err)
 	}
 	return resp, string(b)
 }
 
 // raw sends bytes on a connection of its own and gives the connection.
-func (x *site) raw(t testing.TB, request string) (net.Conn, *bufio.Reader) {
-	t.Helper()
-	c, err := x.dial(t.Context())
+func (x *site) raw(tb testing.TB, request string) (net.Conn, *bufio.Reader) {
+	tb.Helper()
+	c, err := x.dial(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	tb.Cleanup(func() { c.Close() })
 	if _, err := io.WriteString(c, request); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c, bufio.NewReader(c)
 }
 
 // open opens a WebSocket.
-func (x *site) open(t testing.TB, path string, header http.Header) *websocket.Conn {
-	t.Helper()
-	c, resp, err := x.tryOpen(t, path, header)
+func (x *site) open(tb testing.TB, path string, header http.Header) *websocket.Conn {
+	tb.Helper()
+	c, resp, err := x.tryOpen(tb, path, header)
 	if err != nil {
-		t.Fatalf("open %s: %v", path, err)
+		tb.Fatalf("open %s: %v", path, err)
 	}
 	resp.Body.Close()
 	return c
 }
 
-func (x *site) tryOpen(t testing.TB, path string, header http.Header) (*websocket.Conn, *http.Response, error) {
-	t.Helper()
+func (x *site) tryOpen(tb testing.TB, path string, header http.Header) (*websocket.Conn, *http.Response, error) {
+	tb.Helper()
 	d := websocket.Dialer{NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return x.dial(ctx) }}
-	c, resp, err := d.DialContext(t.Context(), "ws://node"+path, header)
+	c, resp, err := d.DialContext(tb.Context(), "ws://node"+path, header)
 	if err == nil {
-		t.Cleanup(func() { c.Close() })
+		tb.Cleanup(func() { c.Close() })
 	}
 	return c, resp, err
 }
@@ -328,26 +330,25 @@ func objectOf(class, name string) actor.ID {
 	return id
 }
 
-func mustRead(t testing.TB, c *websocket.Conn) string {
-	t.Helper()
+func mustRead(tb testing.TB, c *websocket.Conn) string {
+	tb.Helper()
 	_, data, err := c.ReadMessage()
 	if err != nil {
-		t.Fatalf("ReadMessage = %v", err)
+		tb.Fatalf("ReadMessage = %v", err)
 	}
 	return string(data)
 }
 
 // closeError reads until the end and gives the Close frame that came, or fails.
-func closeError(t testing.TB, c *websocket.Conn) *websocket.CloseError {
-	t.Helper()
+func closeError(tb testing.TB, c *websocket.Conn) *websocket.CloseError {
+	tb.Helper()
 	for {
 		_, _, err := c.ReadMessage()
-		var ce *websocket.CloseError
-		if errors.As(err, &ce) {
+		if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
 			return ce
 		}
 		if err != nil {
-			t.Fatalf("the connection ended without a Close frame: %v", err)
+			tb.Fatalf("the connection ended without a Close frame: %v", err)
 		}
 	}
 }

@@ -14,6 +14,7 @@ const writeChunkBytes = 64 << 10
 // connection ends.
 type boundedListener struct {
 	net.Listener
+
 	slots   chan struct{} // one element for each open connection
 	stall   time.Duration
 	events  Events
@@ -58,6 +59,7 @@ func (l *boundedListener) Close() error {
 // goroutine and its buffers for ever, while a slow one that reads can.
 type edgeConn struct {
 	net.Conn
+
 	listener *boundedListener
 	once     sync.Once
 }

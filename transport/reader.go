@@ -143,10 +143,15 @@ func (s *socket) reserve(size int) (number uint64, ok bool) {
 // stopped finds out why nothing more can be parsed. Close frames and protocol
 // errors have set the ending already; anything else is a lost link.
 func (s *socket) stopped(err error) {
+	if errors.Is(err, websocket.ErrReadLimit) {
+		// gorilla's answer to a length with the highest bit set, the one breach
+		// of the protocol for which it makes no Close frame.
+		s.refuse(encodeClose(websocket.CloseProtocolError, "bad length"))
+	}
 	s.mu.Lock()
-	clear := s.gotClose || (s.ending != nil && s.ending.deaf)
+	explained := s.gotClose || (s.ending != nil && s.ending.deaf)
 	s.mu.Unlock()
-	if clear {
+	if explained {
 		return
 	}
 	s.lost("the link broke without a Close frame")

@@ -100,6 +100,7 @@ func FuzzRoute(f *testing.F) {
 }
 
 func checkRoute(t *testing.T, u *url.URL) {
+	t.Helper()
 	sent := u.EscapedPath()
 	rt, err := parseRoute(sent)
 	if err != nil || rt.kind == routeNewID {

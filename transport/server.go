@@ -98,6 +98,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &answer{ResponseWriter: w}
 	class := ""
 	defer func() { s.events.requestDone(class, a.status, time.Since(started)) }()
+	if r.Body != nil && r.Body != http.NoBody {
+		a.body = s.body(w, r)
+		defer a.body.leave()
+	}
 
 	rt, err := parseRoute(r.URL.EscapedPath())
 	if err != nil {
@@ -161,12 +165,9 @@ func (s *Server) call(a *answer, r *http.Request, rt route, ids actor.IDSource) 
 		s.gateway.serve(a, or, target)
 		return
 	}
-	if r.Body != nil && r.Body != http.NoBody {
-		body := s.body(a.ResponseWriter, r)
-		defer body.leave()
-		or.Body = body
+	if a.body != nil {
+		or.Body = a.body
 	}
-
 	err = s.dispatcher.Dispatch(a, or, target, actor.SocketID{})
 	switch {
 	case err == nil && a.switched:
@@ -176,14 +177,16 @@ func (s *Server) call(a *answer, r *http.Request, rt route, ids actor.IDSource) 
 		s.log.ErrorContext(r.Context(), "answer cut off", "object", target.ID.String(), "error", err)
 		panic(http.ErrAbortHandler)
 	case err != nil:
-		if body, ok := or.Body.(*stallBody); ok {
-			body.leave() // before the answer, which waits for whoever still reads
+		if a.body != nil {
+			a.body.leave() // before the answer, which waits for whoever still reads
 		}
 		writeError(a, r, s.log, err)
 	}
 }
 
-// body bounds the request's body in size and in silence.
+// body bounds the request's body in size and in silence. Every body is bounded,
+// also that of a request which is refused, because net/http reads some of it
+// before it writes the answer.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) *stallBody {
 	rc := http.NewResponseController(w)
 	if r.ContentLength < 0 || r.ContentLength > streamedBodyBytes {

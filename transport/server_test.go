@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,8 +118,11 @@ func TestStreaming(t *testing.T) {
 			if e := http.NewResponseController(w).Flush(); e != nil {
 				t.Errorf("Flush = %v", e)
 			}
-			if err != nil {
+			if errors.Is(err, io.EOF) {
 				return nil
+			}
+			if err != nil {
+				return err
 			}
 		}
 	}}, loopback, ServerConfig{}, GatewayConfig{}, Events{})
@@ -210,10 +214,10 @@ func TestDispatchFailures(t *testing.T) {
 		},
 	})
 	resp, body := x.do(t, http.MethodGet, "/objects/ChatRoom/refused", nil)
-	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || resp.Header.Get("X-Object") != "" || !strings.Contains(body, "mailbox_full") {
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" || resp.Header.Get("X-Object") != "" || !strings.Contains(body, "mailbox_full") {
 		t.Errorf("refused = %d %v %q", resp.StatusCode, resp.Header, body)
 	}
-	if resp, _ := x.do(t, http.MethodGet, "/objects/ChatRoom/switch", nil); resp.StatusCode != 500 {
+	if resp, _ := x.do(t, http.MethodGet, "/objects/ChatRoom/switch", nil); resp.StatusCode != http.StatusInternalServerError {
 		t.Errorf("101 without a handshake = %d, want 500", resp.StatusCode)
 	}
 	for _, name := range []string{"late", "abort"} {
@@ -253,13 +257,26 @@ func TestStalls(t *testing.T) {
 			_, err := io.ReadAll(r.Body)
 			return fmt.Errorf("%w: %w", actor.ErrBody, err)
 		}, 30 * time.Second, "body_timeout"},
+		{"body with the runtime's own limit", head + "abc", func(w http.ResponseWriter, r *http.Request) error {
+			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(7 * time.Second)); err != nil {
+				return err
+			}
+			_, err := io.ReadAll(r.Body)
+			return err
+		}, 7 * time.Second, "body_timeout"},
+		{"body stopped by the runtime", head + "abc", func(w http.ResponseWriter, r *http.Request) error {
+			time.AfterFunc(2*time.Second, func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now()) })
+			_, err := io.ReadAll(r.Body)
+			return err
+		}, 2 * time.Second, "body_timeout"},
 		// The runtime gives up while its reading goroutine is still in Read.
 		{"body given up", head + "abc", func(_ http.ResponseWriter, r *http.Request) error {
 			go func() { _, _ = io.ReadAll(r.Body) }()
 			wait(r.Context(), 3*time.Second)
 			return actor.ErrBodyTimeout
 		}, 3 * time.Second, "body_timeout"},
-		{"body not wanted", head + "abc", func(w http.ResponseWriter, _ *http.Request) error {
+		{"body of a refused request", strings.Replace(strings.Replace(head, "2000000", "2000", 1), "ChatRoom", "Nothing", 1) + "abc", nil, 30 * time.Second, "unknown_class"},
+		{"small body not wanted", strings.Replace(head, "2000000", "2000", 1) + "abc", func(w http.ResponseWriter, _ *http.Request) error {
 			_, err := io.WriteString(w, "enough")
 			return err
 		}, 30 * time.Second, "enough"},
@@ -297,7 +314,7 @@ func TestSlowReaderOfAnswer(t *testing.T) {
 		name  string
 		pause time.Duration // before each chunk is taken
 		all   bool
-	}{{"stalled", 31 * time.Second, false}, {"slow", 29 * time.Second, true}} {
+	}{{"stalled", 31 * time.Second, false}, {"slow", 14 * time.Second, true}} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newSite(t, &script{call: func(w http.ResponseWriter, _ *http.Request, _ actor.Target, _ actor.SocketID) error {
@@ -386,10 +403,10 @@ func TestShutdownCutsOff(t *testing.T) {
 
 func TestConnectionBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		open := 0
+		var open atomic.Int32
 		x := newSite(t, &script{call: echoCall}, memory, ServerConfig{Connections: 2}, GatewayConfig{}, Events{
-			ConnOpened: func() { open++ },
-			ConnClosed: func() { open-- },
+			ConnOpened: func() { open.Add(1) },
+			ConnClosed: func() { open.Add(-1) },
 		})
 		first, _ := x.raw(t, "")
 		second, _ := x.raw(t, "")
@@ -402,14 +419,14 @@ func TestConnectionBound(t *testing.T) {
 		synctest.Wait()
 		third, _ := x.raw(t, "")
 		synctest.Wait()
-		if open != 2 {
-			t.Errorf("open connections = %d, want 2", open)
+		if open.Load() != 2 {
+			t.Errorf("open connections = %d, want 2", open.Load())
 		}
 		second.Close()
 		third.Close()
 		x.stop()
-		if open != 0 {
-			t.Errorf("open connections at the end = %d, want 0", open)
+		if open.Load() != 0 {
+			t.Errorf("open connections at the end = %d, want 0", open.Load())
 		}
 	})
 }

@@ -59,6 +59,7 @@ func checkFrame(t *testing.T, opcode byte, data []byte) {
 
 type tapWriter struct {
 	*httptest.ResponseRecorder
+
 	conn *tapConn
 }
 
@@ -69,6 +70,7 @@ func (w *tapWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // tapConn keeps what is written.
 type tapConn struct {
 	net.Conn
+
 	out bytes.Buffer
 }
 

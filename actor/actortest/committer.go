@@ -16,6 +16,7 @@ const (
 	LoseApplied              // applied, but the answer is unknown
 	LoseDropped              // not applied, and the answer is unknown
 	AckUnapplied             // a fault: answered as applied, and dropped
+	Tear                     // a fault: half of its writes are applied, and the answer is unknown
 )
 
 // Commit is a batch on its way.
@@ -42,8 +43,9 @@ type Committer struct {
 	fate      func(*Commit) Fate
 	lost      uint64 // newest ownership of which a batch was not applied
 	queue     []*Commit
-	busy      bool
 	index     map[uint32]uint64
+	steps     int  // batches that may be applied although held
+	crashed   bool // nothing is applied any more
 	closed    bool
 	wg        sync.WaitGroup
 }
@@ -90,7 +92,7 @@ func (c *Committer) Commit(object actor.ID, ownership uint64, data []byte, done 
 func (c *Committer) run() {
 	for {
 		c.mu.Lock()
-		for !c.closed && (c.held || len(c.queue) == 0) {
+		for !c.closed && (c.held && c.steps == 0 || len(c.queue) == 0) {
 			c.cond.Wait()
 		}
 		if len(c.queue) == 0 {
@@ -99,26 +101,27 @@ func (c *Committer) run() {
 		}
 		next := c.queue[0]
 		c.queue = c.queue[1:]
-		c.busy = true
+		if c.held {
+			c.steps--
+		}
 		fate := c.fateLocked(next)
 		c.mu.Unlock()
 		next.done(c.execute(next, fate))
-		c.mu.Lock()
-		c.busy = false
-		c.cond.Broadcast()
-		c.mu.Unlock()
 	}
 }
 
 func (c *Committer) fateLocked(next *Commit) Fate {
-	if next.own != c.ownership || next.own <= c.lost {
+	switch {
+	case c.crashed:
+		return LoseDropped
+	case next.own != c.ownership || next.own <= c.lost:
 		return Refuse
 	}
 	fate := Apply
 	if c.fate != nil {
 		fate = c.fate(next)
 	}
-	if fate == Refuse || fate == LoseDropped || fate == LoseApplied {
+	if fate != Apply && fate != AckUnapplied {
 		c.lost = next.own
 	}
 	return fate
@@ -132,6 +135,10 @@ func (c *Committer) execute(next *Commit, fate Fate) error {
 		return actor.ErrOutcomeUnknown
 	case AckUnapplied:
 		return nil
+	case Tear:
+		torn := *next.Batch
+		torn.Writes, torn.Alarm = torn.Writes[:len(torn.Writes)/2], actor.AlarmChange{}
+		next.data = torn.Append(nil)
 	case Apply, LoseApplied:
 	}
 	shard := c.shard(next.Object)
@@ -142,7 +149,7 @@ func (c *Committer) execute(next *Commit, fate Fate) error {
 	if err := c.store.Apply(shard, [][]byte{next.data}, index, nil); err != nil {
 		panic(err)
 	}
-	if fate == LoseApplied {
+	if fate != Apply {
 		return actor.ErrOutcomeUnknown
 	}
 	return nil
@@ -151,8 +158,11 @@ func (c *Committer) execute(next *Commit, fate Fate) error {
 // Hold keeps all batches from being applied until Release.
 func (c *Committer) Hold() { c.set(func() { c.held = true }) }
 
+// Step lets the next n batches be applied although Hold was called.
+func (c *Committer) Step(n int) { c.set(func() { c.steps += n }) }
+
 // Release ends Hold.
-func (c *Committer) Release() { c.set(func() { c.held = false }) }
+func (c *Committer) Release() { c.set(func() { c.held, c.steps = false, 0 }) }
 
 // SetFate decides what becomes of each batch; nil applies all.
 func (c *Committer) SetFate(fate func(*Commit) Fate) { c.set(func() { c.fate = fate }) }
@@ -179,6 +189,8 @@ func (c *Committer) Waiting() int {
 	defer c.mu.Unlock()
 	return len(c.queue)
 }
+
+func (c *Committer) crash() { c.set(func() { c.crashed, c.held = true, false }) }
 
 func (c *Committer) close() {
 	c.set(func() { c.closed, c.held = true, false })

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type Node struct {
 	fs      vfs.FS
 	store   *actor.Store
 	running bool
+	calls   sync.WaitGroup // those that Begin started
 }
 
 const shards = 4
@@ -89,10 +91,32 @@ func (n *Node) Stop() {
 	if err := n.Host.Close(ctx); err != nil {
 		n.tb.Errorf("Host.Close() = %v", err)
 	}
+	n.close()
+}
+
+func (n *Node) close() {
+	n.tb.Helper()
 	n.Committer.close()
+	n.calls.Wait()
 	if err := n.store.Close(); err != nil {
 		n.tb.Errorf("Store.Close() = %v", err)
 	}
+}
+
+// Crash starts the node anew on what was applied so far: batches under way are
+// lost, and nothing that runs has an effect any more. Handlers that still run
+// must end by themselves; release, if not nil, makes them.
+func (n *Node) Crash(release func()) {
+	n.tb.Helper()
+	n.Committer.crash()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = n.Host.Close(ctx) // handlers may still run
+	if release != nil {
+		release()
+	}
+	n.close()
+	n.start()
 }
 
 // Restart stops the node and starts it on the same data.
@@ -139,4 +163,17 @@ func (n *Node) Must(target actor.Target, method, path, body string) string {
 		n.tb.Fatalf("%s %s = %d %s, want 200", method, path, resp.StatusCode, data)
 	}
 	return string(data)
+}
+
+// Records gives the number of objects that the store has a record of.
+func (n *Node) Records() int {
+	n.tb.Helper()
+	total := 0
+	for shard := range uint32(shards) {
+		err := n.store.Objects(shard, actor.ID{}, func(actor.ID, actor.ObjectRecord) bool { total++; return true })
+		if err != nil {
+			n.tb.Fatal(err)
+		}
+	}
+	return total
 }

@@ -13,35 +13,70 @@ import (
 // write is one numbered write as its client saw it: an increment of a counter,
 // an event appended to a log, a message said in a room.
 type write struct {
-	object string
-	token  string // of the client's own, unlike any other; "" for an increment
-	begun  time.Time
-	ended  time.Time // zero if the outcome is unknown
-	number int64     // that the object gave it; 0 if it gives none or the outcome is unknown
+	object  string
+	token   string // of the client's own, unlike any other; "" for an increment
+	begun   time.Time
+	ended   time.Time // zero if the outcome is unknown
+	number  int64     // that the object gave it; 0 if it gives none or the outcome is unknown
+	refused bool
 }
 
 func (w write) acknowledged() bool { return !w.ended.IsZero() }
 
-// history is what the clients of a run saw. Writes that were certainly refused
-// are not in it.
+// history is what the clients of a run did and were told.
 type history struct {
 	mu     sync.Mutex // guards the following field
 	writes []write
 }
 
-func (h *history) add(w write) {
+// begin notes that a write is sent from now on; its outcome is unknown until end.
+func (h *history) begin(object, token string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.writes = append(h.writes, w)
+	h.writes = append(h.writes, write{object: object, token: token, begun: time.Now()})
+	return len(h.writes) - 1
 }
 
-// byObject gives the writes of each object so far.
-func (h *history) byObject() map[string][]write {
+// end notes that a write was acknowledged.
+func (h *history) end(i int, number int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.writes[i].number, h.writes[i].ended = number, time.Now()
+}
+
+// refuse notes that a write certainly has no effect.
+func (h *history) refuse(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.writes[i].refused = true
+}
+
+// copy gives the history as it is now.
+func (h *history) copy() []write {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.writes)
+}
+
+// atCrash gives the history of a world that ended at some moment between the two
+// copies: only what was acknowledged before counts as acknowledged.
+func atCrash(before, after []write) []write {
+	world := slices.Clone(after)
+	for i := range world {
+		if i >= len(before) || !before[i].acknowledged() {
+			world[i].ended, world[i].number = time.Time{}, 0
+		}
+	}
+	return world
+}
+
+// byObject sorts writes by object and leaves out those that were refused.
+func byObject(writes []write) map[string][]write {
 	objects := make(map[string][]write)
-	for _, w := range h.writes {
-		objects[w.object] = append(objects[w.object], w)
+	for _, w := range writes {
+		if !w.refused {
+			objects[w.object] = append(objects[w.object], w)
+		}
 	}
 	return objects
 }

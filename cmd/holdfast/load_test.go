@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -30,78 +29,94 @@ const (
 // load is many clients that write as fast as a node answers until it goes away,
 // and remember what they were told.
 type load struct {
-	t       *testing.T
+	// Fixed after startLoad.
 	url     string
 	client  *http.Client
 	dialer  *websocket.Dialer
 	history *history
 	prefix  string // makes tokens and rooms unlike those of other runs
+	enough  int64
+	reached chan struct{} // closed when enough writes have an answer
+	gone    chan struct{} // closed when no client is left
 
-	workers      sync.WaitGroup
-	acknowledged atomic.Int64
-	enough       int64
-	reached      chan struct{} // closed when enough writes are acknowledged
+	answered atomic.Int64
+
+	mu  sync.Mutex // guards the following field
+	err error      // the first answer that no client should get
 }
 
 // startLoad runs clients until ctx ends or the node goes away. They use dial, or
 // the real network if it is nil.
 func startLoad(ctx context.Context, t *testing.T, url string, dial dialFunc, h *history, prefix string, enough int64) *load {
 	l := &load{
-		t: t, url: url, client: newClient(t, dial), dialer: &websocket.Dialer{NetDialContext: dial},
-		history: h, prefix: prefix, enough: enough, reached: make(chan struct{}),
+		url: url, client: newClient(t, dial), dialer: &websocket.Dialer{NetDialContext: dial},
+		history: h, prefix: prefix, enough: enough, reached: make(chan struct{}), gone: make(chan struct{}),
 	}
+	var workers sync.WaitGroup
 	for range loadIncrementers {
-		l.workers.Go(func() { l.increment(ctx) })
+		workers.Go(func() { l.increment(ctx) })
 	}
 	for worker := range loadAppenders {
-		l.workers.Go(func() { l.appendEvents(ctx, worker) })
+		workers.Go(func() { l.appendEvents(ctx, worker) })
 	}
 	for room := range loadRooms {
 		for speaker := range loadSpeakers {
-			l.workers.Go(func() { l.speak(ctx, room, speaker) })
+			workers.Go(func() { l.speak(ctx, room, speaker) })
 		}
 	}
+	go func() {
+		workers.Wait()
+		close(l.gone)
+	}()
 	return l
 }
 
-// wait returns when no client writes any more.
-func (l *load) wait() {
-	l.workers.Wait()
+// wait returns when no client writes any more; the error is an answer that no
+// client should get.
+func (l *load) wait() error {
+	<-l.gone
 	l.client.CloseIdleConnections()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
 }
 
-// done remembers a write and says whether its client may go on.
-func (l *load) done(w write, err error) bool {
+// done notes how a write ended and says whether its client may go on.
+func (l *load) done(write int, number int64, err error) bool {
 	var status *statusError
-	switch {
-	case err == nil:
-		w.ended = time.Now()
-		l.history.add(w)
-		if l.acknowledged.Add(1) == l.enough {
+	if err == nil || errors.As(err, &status) {
+		if l.answered.Add(1) == l.enough {
 			close(l.reached)
 		}
+	}
+	switch {
+	case err == nil:
+		l.history.end(write, number)
 		return true
 	case errors.As(err, &status) && status.status == http.StatusServiceUnavailable:
-		return true // certainly without effect
+		l.history.refuse(write)
+		return true
 	case errors.As(err, &status) && status.status == http.StatusGatewayTimeout && strings.Contains(status.body, "outcome_unknown"):
-		l.history.add(w)
 		return true
 	case errors.As(err, &status):
-		l.t.Errorf("a write was answered: %v", err)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.err == nil {
+			l.err = err
+		}
 		return false
 	default:
-		l.history.add(w) // the connection is gone, and nobody knows
-		return false
+		return false // the connection is gone, and nobody knows
 	}
 }
 
 func (l *load) increment(ctx context.Context) {
 	for ctx.Err() == nil {
-		w := write{object: "Counter/" + strconv.Itoa(rand.IntN(loadCounters)), begun: time.Now()}
+		object := "Counter/" + strconv.Itoa(rand.IntN(loadCounters))
+		write := l.history.begin(object, "")
 		var answer struct{ Value int64 }
-		err := l.call(ctx, w.object+"/increment", "", &answer)
-		w.number = answer.Value
-		if !l.done(w, err) {
+		err := l.call(ctx, object+"/increment", "", &answer)
+		if !l.done(write, answer.Value, err) {
 			return
 		}
 	}
@@ -109,11 +124,12 @@ func (l *load) increment(ctx context.Context) {
 
 func (l *load) appendEvents(ctx context.Context, worker int) {
 	for i := 0; ctx.Err() == nil; i++ {
-		w := write{object: "EventStore/log", token: fmt.Sprintf("%s-%d-%d", l.prefix, worker, i), begun: time.Now()}
+		const object = "EventStore/log"
+		token := fmt.Sprintf("%s-%d-%d", l.prefix, worker, i)
+		write := l.history.begin(object, token)
 		var answer struct{ Version int64 }
-		err := l.call(ctx, w.object+"/events", fmt.Sprintf(`{"eventType":"load","data":%q}`, w.token), &answer)
-		w.number = answer.Version
-		if !l.done(w, err) {
+		err := l.call(ctx, object+"/events", fmt.Sprintf(`{"eventType":"load","data":%q}`, token), &answer)
+		if !l.done(write, answer.Version, err) {
 			return
 		}
 	}
@@ -146,8 +162,9 @@ func (l *load) speakIn(ctx context.Context, object string, speaker int) bool {
 	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	defer stop()
 	for i := range messagesOfSpeaker {
-		w := write{object: object, token: fmt.Sprintf("%d-%d", speaker, i), begun: time.Now()}
-		if !l.done(w, say(socket, w.token)) {
+		token := fmt.Sprintf("%d-%d", speaker, i)
+		write := l.history.begin(object, token)
+		if !l.done(write, 0, say(socket, token)) {
 			return false
 		}
 	}
@@ -172,9 +189,9 @@ func say(socket *websocket.Conn, text string) error {
 
 // checkHistory asks a node for all that clients have written and gives what does
 // not agree with what they were told.
-func checkHistory(ctx context.Context, client *http.Client, url string, objects map[string][]write) error {
+func checkHistory(ctx context.Context, client *http.Client, url string, history []write) error {
 	var errs []error
-	for object, writes := range objects {
+	for object, writes := range byObject(history) {
 		class, _, _ := strings.Cut(object, "/")
 		var err error
 		switch class {

@@ -19,10 +19,16 @@ const (
 )
 
 func main() {
-	// The first signal stops the node gracefully. From then on signals have their
-	// default effect again, so that a second one ends the process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		// From here on signals have their default effect again: a second one ends
+		// the process at once, however long a graceful stop takes.
+		signal.Stop(signals)
+		cancel()
+	}()
 	os.Exit(execute(ctx, os.Args[1:], surroundings{
 		lookupEnv: os.LookupEnv,
 		stdout:    os.Stdout,

@@ -153,8 +153,8 @@ func (o *object) refusesBadJSON(method, path string) {
 
 // short cuts what stands in a message about a failure.
 func short(s string) string {
-	if len(s) > 1000 {
-		return s[:1000] + "…"
+	if len(s) > 1200 {
+		return s[:800] + "…" + s[len(s)-300:]
 	}
 	return s
 }

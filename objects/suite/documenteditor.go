@@ -89,7 +89,8 @@ func documentHTTP(_ *testing.T, o *object) {
 	o.operate(replaceOp(0, 5, "bye", 1), replaceOp(0, 5, "bye", 1), 2)
 	o.operate(deleteOp(3, 8, 2), deleteOp(3, 8, 2), 3)
 	o.document("bye", 3)
-	o.operate(insertOp(2, "X", 0), insertOp(2, "X", 0)[:0]+`{"type":"insert","position":0,"content":"X","version":0}`, 4)
+	o.operate(insertOp(0, "X", 0), insertOp(3, "X", 0), 4)
+	o.document("byeX", 4)
 	o.notFound("GET /", "POST /document", "GET /operations", "PUT /operations", "GET /document/")
 }
 
@@ -181,8 +182,9 @@ func documentParts(_ *testing.T, o *object) {
 		`"parts":[{"position":1,"length":2,"content":""},{"position":5,"length":2,"content":""}]}`, 3)
 	o.document("aXYf", 3)
 	// Another that was made at version 1 sees what is left.
-	o.operate(replaceOp(2, 4, "Z", 1), replaceOp(3, 1, "Z", 1), 4)
-	o.document("aXYZ", 4)
+	o.operate(replaceOp(2, 4, "Z", 1), `{"type":"replace","position":1,"length":3,"content":"ZXY","version":1,`+
+		`"parts":[{"position":1,"length":0,"content":"Z"},{"position":3,"length":1,"content":""}]}`, 4)
+	o.document("aZXY", 4)
 }
 
 func documentUTF16(_ *testing.T, o *object) {
@@ -375,8 +377,8 @@ func documentHibernation(_ *testing.T, o *object) {
 	ann.send(send(insertOp(0, "hi", 0)))
 	bob.gets(told(insertOp(0, "hi", 0), 1))
 	o.elapse(3 * time.Hour)
-	bob.send(send(insertOp(0, "x", 0)))
-	ann.gets(told(insertOp(0, "x", 0), 2))
+	bob.send(send(insertOp(0, "x", 1)))
+	ann.gets(told(insertOp(0, "x", 1), 2))
 	o.elapse(3 * time.Hour)
 	bob.close()
 	ann.gets(present(member(a, `"cursor":5`)))

@@ -56,7 +56,8 @@ func fresh() string { return game("waiting", ".........", "X", "null", "") }
 func sit(o *object, state, symbol string, count int) (*socket, string) {
 	o.t.Helper()
 	s := o.dial()
-	id := s.gets(`{"type":"game_state","gameState":` + state + `,"playerId":"$uuid","playerSymbol":"` + symbol + `"}`)[0]
+	got := s.gets(`{"type":"game_state","gameState":` + state + `,"playerId":"$uuid","playerSymbol":"` + symbol + `"}`)
+	id := got[len(got)-1]
 	s.gets(joined(id, symbol, count))
 	return s, id
 }

@@ -11,6 +11,11 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// maxUnread is how many messages a case may leave unread. Without that room the
+// server would take a case that looks at one socket after the other for a slow
+// reader.
+const maxUnread = 4096
+
 // socket is the client's end of a WebSocket.
 type socket struct {
 	t        *testing.T
@@ -34,7 +39,7 @@ func (o *object) upgrade() (*socket, *http.Response) {
 	if err != nil {
 		return nil, resp
 	}
-	s := &socket{t: o.t, conn: conn, messages: make(chan string), end: make(chan struct{})}
+	s := &socket{t: o.t, conn: conn, messages: make(chan string, maxUnread), end: make(chan struct{})}
 	s.wg.Go(s.read)
 	o.t.Cleanup(s.drop)
 	return s, resp

@@ -1,0 +1,224 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// LinkUse says what a connection between two nodes carries. The dialling end
+// says it in the first bytes.
+type LinkUse byte
+
+// What connections between nodes carry.
+const (
+	LinkRaft    LinkUse = 1 // frames of Raft groups
+	LinkHTTP    LinkUse = 2 // forwarded calls and the cluster's own
+	LinkSockets LinkUse = 3 // frames between gateways and owners
+)
+
+const (
+	// linkVersion is the newest form of the preface.
+	linkVersion = 1
+	// linkHandshake bounds TLS handshake and preface together.
+	linkHandshake = 5 * time.Second
+	// linkPending bounds connections that are not through their handshake.
+	linkPending = 256
+)
+
+// linkMagic begins every connection; a byte for the version and one for the use follow.
+const linkMagic = "HFLK"
+
+// errLinkPreface refuses a connection that is not from a node that we understand.
+var errLinkPreface = errors.New("transport: not a link of a node that this one understands")
+
+// Link accepts and makes the connections between this node and its peers. All
+// are mutually authenticated and encrypted, unless the key is nil, which an
+// operator has to ask for.
+type Link struct {
+	// Fixed after NewLink.
+	key     *LinkKey
+	dial    func(ctx context.Context, address string) (net.Conn, error)
+	log     *slog.Logger
+	pending chan struct{} // one element for each connection in its handshake
+
+	wg sync.WaitGroup
+
+	mu       sync.Mutex // guards the following fields
+	handlers map[LinkUse]func(net.Conn)
+	listener net.Listener
+	shaking  map[net.Conn]struct{} // in their handshake
+	closed   bool
+}
+
+// NewLink makes a link that dials with dial; nil dials TCP.
+func NewLink(key *LinkKey, dial func(ctx context.Context, address string) (net.Conn, error), log *slog.Logger) *Link {
+	if dial == nil {
+		dial = func(ctx context.Context, address string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	return &Link{
+		key: key, dial: dial, log: log, pending: make(chan struct{}, linkPending),
+		handlers: make(map[LinkUse]func(net.Conn)), shaking: make(map[net.Conn]struct{}),
+	}
+}
+
+// Handle gives connections of one use to f, which owns them from then on and is
+// called on the accepting goroutine of the connection. It must be called before Serve.
+func (l *Link) Handle(use LinkUse, f func(net.Conn)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.handlers[use] = f
+}
+
+// Serve accepts connections until Close. It owns the listener.
+func (l *Link) Serve(listener net.Listener) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return listener.Close()
+	}
+	l.listener = listener
+	l.mu.Unlock()
+	for {
+		conn, err := listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("transport: accept peers: %w", err)
+		}
+		select {
+		case l.pending <- struct{}{}:
+		default:
+			conn.Close() //nolint:errcheck // too many strangers: the peer will dial again
+			continue
+		}
+		if !l.shake(conn, true) {
+			<-l.pending
+			conn.Close() //nolint:errcheck // the link is closing
+			continue
+		}
+		l.wg.Go(func() { l.welcome(conn) })
+	}
+}
+
+// shake notes a connection in its handshake, or that it is through.
+func (l *Link) shake(conn net.Conn, begin bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if begin && !l.closed {
+		l.shaking[conn] = struct{}{}
+	} else {
+		delete(l.shaking, conn)
+	}
+	return !l.closed
+}
+
+// welcome finds out what an accepted connection is for and hands it over.
+func (l *Link) welcome(raw net.Conn) {
+	conn, use, err := l.receive(raw)
+	<-l.pending
+	l.shake(raw, false)
+	if err == nil {
+		l.mu.Lock()
+		handler := l.handlers[use]
+		l.mu.Unlock()
+		if handler != nil {
+			handler(conn)
+			return
+		}
+		err = fmt.Errorf("%w: use %d", errLinkPreface, use)
+	}
+	raw.Close() //nolint:errcheck // the refusal is what counts
+	if !errors.Is(err, net.ErrClosed) {
+		l.log.Warn("refused a connection on the internal port", "peer", raw.RemoteAddr().String(), "error", err)
+	}
+}
+
+func (l *Link) receive(raw net.Conn) (net.Conn, LinkUse, error) {
+	if err := raw.SetDeadline(time.Now().Add(linkHandshake)); err != nil {
+		return nil, 0, err
+	}
+	conn := raw
+	if l.key != nil {
+		secure := tls.Server(raw, l.key.server)
+		if err := secure.Handshake(); err != nil {
+			return nil, 0, fmt.Errorf("transport: handshake: %w", err)
+		}
+		conn = secure
+	}
+	var preface [len(linkMagic) + 2]byte
+	if _, err := io.ReadFull(conn, preface[:]); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", errLinkPreface, err)
+	}
+	if string(preface[:len(linkMagic)]) != linkMagic || preface[len(linkMagic)] != linkVersion {
+		return nil, 0, errLinkPreface
+	}
+	return conn, LinkUse(preface[len(linkMagic)+1]), raw.SetDeadline(time.Time{})
+}
+
+// Dial connects to the peer at address for one use. A peer with another key is
+// an error, whichever end notices first.
+func (l *Link) Dial(ctx context.Context, address string, use LinkUse) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, linkHandshake)
+	defer cancel()
+	raw, err := l.dial(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("transport: dial peer %s: %w", address, err)
+	}
+	conn, err := l.introduce(ctx, raw, use)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("transport: dial peer %s: %w", address, err), raw.Close())
+	}
+	return conn, nil
+}
+
+func (l *Link) introduce(ctx context.Context, raw net.Conn, use LinkUse) (net.Conn, error) {
+	conn := raw
+	if l.key != nil {
+		secure := tls.Client(raw, l.key.client)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		conn = secure
+	}
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	preface := append([]byte(linkMagic), linkVersion, byte(use))
+	if _, err := conn.Write(preface); err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}
+
+// Close stops accepting and returns when no connection is in its handshake any
+// more. Connections that were handed over belong to their handlers.
+func (l *Link) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	var err error
+	if l.listener != nil {
+		err = l.listener.Close()
+	}
+	for conn := range l.shaking {
+		conn.Close() //nolint:errcheck // it is being refused
+	}
+	l.mu.Unlock()
+	l.wg.Wait()
+	return err
+}
