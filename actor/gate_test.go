@@ -382,6 +382,7 @@ func TestAHandlerThatHoldsTheGateTooLong(t *testing.T) {
 			t.Error("ErrStuck is not an ErrOverloaded")
 		}
 		hang.open()
+		synctest.Wait()
 		b.wantBody(b.begin("/k?key=k", ""), "the key after the goroutine returned", "-")
 	})
 }

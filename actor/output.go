@@ -34,7 +34,7 @@ func (act *activation) pumpLocked() {
 	act.pumping = true
 	for {
 		o := act.outputs.peek()
-		if o == nil || o.dep > act.view.committed || act.lost != nil {
+		if o == nil || act.lost != nil || (o.dep > act.view.committed && !act.host.ungated) {
 			break
 		}
 		out := act.outputs.pop()

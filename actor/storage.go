@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -290,10 +289,10 @@ func (o ListOptions) bounds() (Range, error) {
 
 // prefixEnd gives the first key after all those with the prefix.
 func prefixEnd(prefix string) (end string, ok bool) {
-	trimmed := strings.TrimRight(prefix, "\xff")
-	if trimmed == "" {
-		return "", false
+	for last := len(prefix) - 1; last >= 0; last-- {
+		if next := prefix[last] + 1; next != 0 {
+			return prefix[:last] + string([]byte{next}), true
+		}
 	}
-	last := len(trimmed) - 1
-	return trimmed[:last] + string([]byte{trimmed[last] + 1}), true
+	return "", false
 }

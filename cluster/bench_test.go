@@ -28,6 +28,7 @@ func BenchmarkPropose(b *testing.B) {
 }
 
 func benchPropose(b *testing.B, shards, workers int) {
+	b.Helper()
 	node, err := Open(context.Background(), Config{Dir: b.TempDir() + "/data", Name: "bench", Shards: shards})
 	if err != nil {
 		b.Fatal(err)
@@ -71,7 +72,6 @@ func benchPropose(b *testing.B, shards, workers int) {
 	}
 	running.Wait()
 	b.StopTimer()
-	dumpSync(node, b.Elapsed().Seconds())
 	if failed.Load() > 0 {
 		b.Fatalf("%d workers failed", failed.Load())
 	}
@@ -103,4 +103,29 @@ func BenchmarkSync(b *testing.B) {
 	}
 	slices.Sort(latencies)
 	b.ReportMetric(float64(latencies[len(latencies)/2].Microseconds()), "p50-µs")
+}
+
+// BenchmarkStart measures opening a node whose log holds what was written since
+// the last snapshots, here nearly as much as may be.
+func BenchmarkStart(b *testing.B) {
+	cfg := Config{Dir: b.TempDir() + "/data", Name: "bench", FS: vfs.Default}
+	n := startNode(b, cfg)
+	var running sync.WaitGroup
+	for shard := range placement.ShardID(n.Shards()) {
+		running.Go(func() {
+			for range snapshotEntries/2 - 10 {
+				if err := n.write(shard, "a batch of about a hundred bytes, which is what a counter needs, give or take a few bytes more or less"); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	for b.Loop() {
+		n.stop(b)
+		n = startNode(b, cfg)
+	}
+	b.StopTimer()
+	n.stop(b)
 }

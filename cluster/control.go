@@ -25,7 +25,7 @@ type control struct {
 // openControl starts the replica and returns when it knows the table. A new
 // directory forms a cluster of one; a directory that has a cluster never does.
 func openControl(ctx context.Context, cfg Config, dir *directory) (*control, error) {
-	log := cfg.Log.With(slog.String("group", "control"))
+	log := cfg.Log.With("group", "control")
 	store := cfg.Control
 	c := &control{fsm: &controlFSM{fatal: cfg.Fatal, table: &table{}}, close: func() error { return nil }}
 	err := sound(dir.join(controlDir), func() error {

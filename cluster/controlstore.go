@@ -47,14 +47,14 @@ func openFileControl(dir string, log *slog.Logger) (*fileControl, error) {
 	return &fileControl{BoltStore: bolt, FileSnapshotStore: snapshots}, nil
 }
 
-// memoryControl is a ControlStore in memory.
-type memoryControl struct {
+// MemoryControl is a ControlStore that lives in memory, for nodes on a memory
+// file system. A node that is opened again gets the same one again.
+type MemoryControl struct {
 	*raft.InmemStore
 	*raft.InmemSnapshotStore
 }
 
-// NewMemoryControl gives a ControlStore that lives in memory, for nodes on a
-// memory file system. A node that is opened again gets the same one again.
-func NewMemoryControl() ControlStore {
-	return memoryControl{InmemStore: raft.NewInmemStore(), InmemSnapshotStore: raft.NewInmemSnapshotStore()}
+// NewMemoryControl gives an empty store.
+func NewMemoryControl() *MemoryControl {
+	return &MemoryControl{InmemStore: raft.NewInmemStore(), InmemSnapshotStore: raft.NewInmemSnapshotStore()}
 }

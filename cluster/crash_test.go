@@ -23,13 +23,12 @@ type crashRun struct {
 // crashPoint is what was known at the moment of a picture.
 type crashPoint struct {
 	histories []*history
-	control   ControlStore
 }
 
 func newCrashRun(seed int64, f faults) *crashRun {
 	r := &crashRun{fs: newCrashFS(vfs.NewCrashableMem(), seed)}
 	r.cfg = testConfig(r.fs, NewMemoryControl())
-	r.cfg.snapshotEntries = 40 // so that a run takes many snapshots
+	r.cfg.snapshotEntries = 10 // so that a run takes many snapshots
 	r.cfg.faults = f
 	for range r.cfg.Shards {
 		r.histories = append(r.histories, newHistory())
@@ -176,7 +175,7 @@ func TestCrashFindsFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			run := newCrashRun(2, tt.faults)
-			run.load(t, 300, 3, 40)
+			run.load(t, 400, 1, 300)
 			for i, p := range run.fs.taken() {
 				_, err := run.survive(t, p, int64(i))
 				if err == nil {

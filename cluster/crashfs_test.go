@@ -13,6 +13,7 @@ import (
 // picture of what a power loss just before would have left.
 type crashFS struct {
 	vfs.FS
+
 	mem *vfs.MemFS
 
 	mu       sync.Mutex // guards the following fields; held while a picture is taken
@@ -116,6 +117,7 @@ func (c *crashFS) OpenDir(name string) (vfs.File, error) { return c.wrap(c.FS.Op
 
 type crashFile struct {
 	vfs.File
+
 	fs *crashFS
 }
 

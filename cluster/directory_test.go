@@ -29,7 +29,7 @@ func TestHoldDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("held")
+	fmt.Fprintln(os.Stdout, "held")
 	_, _ = os.Stdin.Read(make([]byte, 1)) // until the parent closes it
 	if err := d.close(); err != nil {
 		t.Fatal(err)

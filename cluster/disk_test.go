@@ -21,6 +21,7 @@ import (
 // faultyFS is a memory file system whose disk can be full, or whose log can fail.
 type faultyFS struct {
 	vfs.FS
+
 	free   atomic.Uint64
 	failed atomic.Pointer[error] // what writes and syncs of the log give
 }
@@ -49,6 +50,7 @@ func (f *faultyFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory
 
 type faultyFile struct {
 	vfs.File
+
 	fs *faultyFS
 }
 
@@ -186,8 +188,8 @@ func TestFailingDisk(t *testing.T) {
 	fs := newFaultyFS()
 	fs.FS = vfs.Default
 	n := startNode(t, Config{Dir: dir, Name: "a", Shards: 2, FS: fs, Fatal: func(err error) {
-		fmt.Println("fatal", err)
-		os.Exit(fatalExit)
+		fmt.Fprintln(os.Stdout, "fatal", err)
+		os.Exit(fatalExit) //nolint:forbidigo // this process stands in for main
 	}})
 	for i := range 20 {
 		if err := n.write(0, fmt.Sprint(i)); err != nil {
@@ -195,7 +197,7 @@ func TestFailingDisk(t *testing.T) {
 		}
 	}
 	fs.failWith(syscall.Errno(cause))
-	fmt.Println("acknowledged", n.write(0, "lost"))
+	fmt.Fprintln(os.Stdout, "acknowledged", n.write(0, "lost"))
 }
 
 // TestFailedSyncEndsTheProcess: when a write or sync of the log fails, Fatal is

@@ -91,7 +91,7 @@ func openGroup(cfg groupConfig, first raft.Configuration) (*group, error) {
 	}
 	g := &group{
 		shard: cfg.shard, me: cfg.me, store: store, events: cfg.events, budget: cfg.budget, space: cfg.space,
-		log:   cfg.log.With(slog.Uint64("shard", uint64(cfg.shard))),
+		log:   cfg.log.With("shard", cfg.shard),
 		ready: make(chan struct{}), broken: make(chan struct{}, 1),
 		watch: time.NewTimer(time.Hour),
 	}

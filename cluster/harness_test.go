@@ -25,6 +25,7 @@ const startWait = 10 * time.Second
 // testNode is a node on a file system of the test's, with a test state.
 type testNode struct {
 	*Node
+
 	state *testState
 }
 

@@ -27,7 +27,9 @@ type groupLog struct {
 	mu    sync.Mutex // guards the following fields
 	first uint64     // 0: the log is empty
 	last  uint64
-	tail  logTail
+	tail  logTail // the newest entries
+	ahead logTail // entries read in advance, for whoever reads in order
+	cuts  uint64  // deletions so far
 }
 
 // openGroup gives the log of one replica and finds its first and last entry.
@@ -70,11 +72,8 @@ func (g *groupLog) IsMonotonic() bool { return true }
 // GetLog implements raft.LogStore. It gives raft.ErrLogNotFound itself: the
 // library compares by identity, and would never send a snapshot otherwise.
 func (g *groupLog) GetLog(index uint64, l *raft.Log) error {
-	g.mu.Lock()
-	cached, ok := g.tail.get(index)
-	g.mu.Unlock()
-	if ok {
-		*l = cached
+	found, cuts := g.cached(index, l)
+	if found {
 		return nil
 	}
 	// The library's metrics goroutine, for which its Shutdown does not wait,
@@ -84,14 +83,67 @@ func (g *groupLog) GetLog(index uint64, l *raft.Log) error {
 	if g.db.closed {
 		return ErrClosed
 	}
-	data, err := g.db.get(g.logKey(index))
-	if errors.Is(err, pebble.ErrNotFound) {
+	logs, err := g.read(index)
+	if err != nil {
+		return err
+	}
+	if len(logs) == 0 {
 		return raft.ErrLogNotFound
 	}
-	if err != nil {
-		return fmt.Errorf("cluster: read log entry %d: %w", index, err)
+	*l = *logs[0]
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cuts == cuts { // else some of it may be gone, or be other entries now
+		g.ahead.clear()
+		g.ahead.push(logs)
 	}
-	return decodeRecord(data, index, l)
+	return nil
+}
+
+// cached looks for an entry in memory, and gives the number of cuts so far.
+func (g *groupLog) cached(index uint64, l *raft.Log) (found bool, cuts uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	cached, ok := g.tail.get(index)
+	if !ok {
+		cached, ok = g.ahead.get(index)
+	}
+	if ok {
+		*l = cached
+	}
+	if index == g.last {
+		g.ahead.clear() // a reader in order is at its end
+	}
+	return ok, g.cuts
+}
+
+// read gives the entry at index and some of those behind it, about as many as a
+// tail holds, or none if there is no such entry. A start reads the whole log,
+// twice; one by one that would take five times as long.
+func (g *groupLog) read(index uint64) ([]*raft.Log, error) {
+	iter, err := g.db.db.NewIter(&pebble.IterOptions{LowerBound: g.logKey(index), UpperBound: g.key(keyLog + 1)})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: read log entry %d: %w", index, err)
+	}
+	var logs []*raft.Log
+	bytes := 0
+	next := index
+	for ok := iter.First(); ok && g.index(iter.Key()) == next; ok = iter.Next() {
+		bytes += len(iter.Value())
+		if bytes > tailBytes && len(logs) > 0 {
+			break
+		}
+		l := &raft.Log{}
+		if err := decodeRecord(append([]byte{}, iter.Value()...), next, l); err != nil {
+			return nil, errors.Join(err, iter.Close())
+		}
+		logs = append(logs, l)
+		next++
+	}
+	if err := iter.Close(); err != nil {
+		return nil, fmt.Errorf("cluster: read log entry %d: %w", index, err)
+	}
+	return logs, nil
 }
 
 // StoreLog implements raft.LogStore.
@@ -174,6 +226,8 @@ func (g *groupLog) DeleteRange(first, last uint64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tail.cut(first, last)
+	g.ahead.cut(first, last)
+	g.cuts++
 	switch {
 	case first <= g.first && last >= g.last:
 		g.first, g.last = 0, 0

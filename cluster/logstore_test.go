@@ -98,7 +98,7 @@ func compareLogs(t *testing.T, step int, g *groupLog, model raft.LogStore, first
 			continue
 		}
 		if err := errors.Join(g.GetLog(index, &got), model.GetLog(index, &want)); err != nil || !reflect.DeepEqual(got, want) {
-			t.Fatalf("step %d: GetLog(%d) = %.60v, %v, want %.60v", step, index, got, err, want)
+			t.Fatalf("step %d: GetLog(%d) = entry %d of term %d with %d bytes, %v, want entry %d of term %d with %d bytes", step, index, got.Index, got.Term, len(got.Data), err, want.Index, want.Term, len(want.Data))
 		}
 	}
 	for _, index := range []uint64{first - 1, last + 1} {

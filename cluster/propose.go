@@ -49,12 +49,11 @@ func (g *group) admit(ownership uint64, p proposal) error {
 	return nil
 }
 
-// launchLocked hands entries to the library while fewer than maxFlights are in
-// flight. It does so on the goroutine of whoever has a batch or brings an answer:
+// launchLocked hands entries to the library as far as the queue is ready. It does so on the goroutine of whoever has a batch or brings an answer:
 // a goroutine of its own would cost each write two switches. raft.Apply does not
 // block: its channel has room for maxAppendEntries, far more than maxFlights.
 func (g *group) launchLocked() {
-	for len(g.queue.waiting) > 0 && len(g.queue.flights) < maxFlights {
+	for g.queue.ready(g.alone) {
 		proposals, bytes := g.queue.gather()
 		data := make([]byte, 0, entryOverhead+len(proposals)*batchOverhead+bytes)
 		data = appendBatchesHead(data, g.term, g.number, g.nextN, len(proposals))

@@ -106,11 +106,11 @@ func (l raftLogger) GetLevel() hclog.Level {
 }
 
 // StandardLogger implements hclog.Logger.
-func (l raftLogger) StandardLogger(*hclog.StandardLoggerOptions) *log.Logger {
+func (l raftLogger) StandardLogger(*hclog.StandardLoggerOptions) *log.Logger { //nolint:forbidigo // the interface asks for it
 	return slog.NewLogLogger(l.log.Handler(), slog.LevelDebug)
 }
 
 // StandardWriter implements hclog.Logger.
 func (l raftLogger) StandardWriter(opts *hclog.StandardLoggerOptions) io.Writer {
-	return l.StandardLogger(opts).Writer()
+	return l.StandardLogger(opts).Writer() //nolint:forbidigo // it ends in slog
 }

@@ -84,7 +84,7 @@ func validateName(name string) error {
 		c := name[i]
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if !letter && (i == 0 || c != '-' && c != '_' && c != '.') {
-			return fmt.Errorf("cluster: node name %q: want letters, digits, and after the first also - _ .", name)
+			return fmt.Errorf("cluster: node name %q: want letters, digits, and after the first also any of -_. in it", name)
 		}
 	}
 	return nil

@@ -60,7 +60,7 @@ func respondError(w http.ResponseWriter, err error) {
 		writeAnswer(w, refused.status, "text/plain;charset=UTF-8", []byte(refused.text))
 	case errors.As(err, &body):
 		var id [8]byte
-		rand.Read(id[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+		rand.Read(id[:])
 		type detail struct {
 			Code    string `json:"code"`
 			Message string `json:"message"`

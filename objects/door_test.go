@@ -47,7 +47,7 @@ type clientSocket struct {
 	over  bool
 }
 
-func newDoor(t testing.TB) *door {
+func newDoor(t *testing.T) *door {
 	t.Helper()
 	d := &door{
 		node:   actortest.New(t, actor.Config{Classes: objects.Classes()}),
@@ -148,6 +148,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // switching keeps a 101 back: gorilla writes the handshake.
 type switching struct {
 	http.ResponseWriter
+
 	switched bool
 }
 
@@ -195,8 +196,7 @@ func (d *door) read(conn *websocket.Conn, object actor.ID, s *clientSocket) {
 		kind, data, err := conn.ReadMessage()
 		if err != nil {
 			info := actor.CloseInfo{Code: websocket.CloseAbnormalClosure}
-			var closed *websocket.CloseError
-			if errors.As(err, &closed) {
+			if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
 				info = actor.CloseInfo{Code: closed.Code, Reason: closed.Text, Clean: true}
 			}
 			s.end()

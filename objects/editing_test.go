@@ -168,18 +168,18 @@ func (c *editingClient) edit(content string) error {
 
 // work edits and hears until all own edits are acknowledged.
 func (c *editingClient) work(name rune, edits int) error {
+	typing := time.NewTimer(0)
+	defer typing.Stop()
 	for edits > 0 || len(c.pending) > 0 {
-		var typing <-chan time.Time
-		if edits > 0 {
-			typing = time.After(rand.N(10 * time.Millisecond))
-		}
 		var err error
 		select {
 		case data := <-c.messages:
 			err = c.hear(data)
-		case <-typing:
-			edits--
+		case <-typing.C:
 			err = c.edit(fmt.Sprintf("%c😀", name))
+			if edits--; edits > 0 {
+				typing.Reset(rand.N(10 * time.Millisecond))
+			}
 		}
 		if err != nil {
 			return err

@@ -161,7 +161,7 @@ func (s *eventStore) list(w http.ResponseWriter, r *http.Request) {
 		if is, _ := textOf(e.Value.Type); kind != "" && is != kind {
 			continue
 		}
-		out.WriteString(separator)
+		_, _ = out.WriteString(separator)
 		if _, err := out.Write(encode(e.Value)); err != nil {
 			return
 		}
@@ -169,9 +169,9 @@ func (s *eventStore) list(w http.ResponseWriter, r *http.Request) {
 		count++
 	}
 	if count == 0 {
-		out.WriteString(separator)
+		_, _ = out.WriteString(separator)
 	}
-	fmt.Fprintf(out, `],"totalEvents":%d,"currentVersion":%d}`, count, current)
+	_, _ = fmt.Fprintf(out, `],"totalEvents":%d,"currentVersion":%d}`, count, current)
 	_ = out.Flush()
 }
 

@@ -3,6 +3,7 @@ package objects
 // facts is what the projections read of an event.
 type facts struct {
 	event
+
 	kind string  // the event's type, "undefined" if it has none
 	user string  // of UserCreated, OrderCompleted and UserDeleted: data.userId as text
 	data object  // of those three

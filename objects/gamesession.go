@@ -272,9 +272,14 @@ func (g *game) put(p player, position int) {
 // won says whether a symbol fills a row, a column or a diagonal.
 func (g *game) won(s symbol) bool {
 	for _, line := range [][3]int{
-		{0, 1, 2}, {3, 4, 5}, {6, 7, 8},
-		{0, 3, 6}, {1, 4, 7}, {2, 5, 8},
-		{0, 4, 8}, {2, 4, 6},
+		{0, 1, 2},
+		{3, 4, 5},
+		{6, 7, 8},
+		{0, 3, 6},
+		{1, 4, 7},
+		{2, 5, 8},
+		{0, 4, 8},
+		{2, 4, 6},
 	} {
 		if g.Board[line[0]] == s && g.Board[line[1]] == s && g.Board[line[2]] == s {
 			return true

@@ -7,14 +7,16 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 
 	"github.com/holdfast-dev/holdfast/actor"
 )
 
-// maxBodyBytes bounds a request body. Nothing larger could be stored in one value.
-const maxBodyBytes = actor.MaxValueBytes
+// maxBodyBytes bounds a request body, so that what is made of it and a few fields
+// more fits into one value.
+const maxBodyBytes = actor.MaxValueBytes - 16<<10
 
 // value is a JSON value as its author wrote it: key order and the text of
 // numbers and strings stay as they are. nil is a value that is not there.
@@ -55,11 +57,12 @@ func parseObject(data []byte) (object, error) {
 	}
 	var o object
 	for decoder.More() {
-		name, err := decoder.Token()
+		token, err := decoder.Token()
 		if err != nil {
 			return nil, err
 		}
-		m := member{name: name.(string)} // valid JSON has strings there
+		name, _ := token.(string) // valid JSON has strings there
+		m := member{name: name}
 		if err := decoder.Decode(&m.value); err != nil {
 			return nil, err
 		}
@@ -71,9 +74,9 @@ func parseObject(data []byte) (object, error) {
 // get gives the value of a member, or nil. Of several with the same name the
 // last counts.
 func (o object) get(name string) value {
-	for i := len(o) - 1; i >= 0; i-- {
-		if o[i].name == name {
-			return o[i].value
+	for _, m := range slices.Backward(o) {
+		if m.name == name {
+			return m.value
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ func accept(state *actor.State, w http.ResponseWriter, r *http.Request, opt acto
 	socket, err := state.AcceptSocket(w, r, opt)
 	switch {
 	case errors.Is(err, actor.ErrNotUpgrade):
-		return nil, &refusal{http.StatusUpgradeRequired, "Expected a WebSocket handshake"}
+		return nil, &refusal{http.StatusBadRequest, "Expected a WebSocket handshake"}
 	case errors.Is(err, actor.ErrTooManySockets):
 		return nil, &refusal{http.StatusServiceUnavailable, "Too many connections"}
 	}

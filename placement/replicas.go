@@ -1,6 +1,9 @@
 package placement
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Copies is the number of replicas of a shard in a cluster that has the nodes.
 const Copies = 3
@@ -37,13 +40,7 @@ func Wanted(shards int, members []Member, now [][]NodeID) [][]NodeID {
 	for shard, home := range l.chooseHomes() {
 		set := l.sets[shard]
 		slices.SortFunc(set, func(a, b int) int {
-			if (a == home) != (b == home) {
-				if a == home {
-					return -1
-				}
-				return 1
-			}
-			return a - b
+			return cmp.Or(truth(b == home)-truth(a == home), cmp.Compare(a, b))
 		})
 		for _, node := range set {
 			wanted[shard] = append(wanted[shard], l.nodes[node].ID)
@@ -116,6 +113,7 @@ func newLayout(shards int, members []Member, now [][]NodeID) *layout {
 	return l
 }
 
+// keep takes over what is left of a set. The order of its nodes must not matter.
 func (l *layout) keep(shard int, set []NodeID, index map[NodeID]int) {
 	for i, id := range set {
 		node, member := index[id]
@@ -128,6 +126,7 @@ func (l *layout) keep(shard int, set []NodeID, index map[NodeID]int) {
 			l.home[shard] = node
 		}
 	}
+	slices.Sort(l.sets[shard])
 }
 
 // fill brings each set to its size, the emptiest sets first, so that all shards

@@ -174,14 +174,14 @@ func (p *path) transfer() Step {
 	return Step{StepTransfer, home.Node, home.ID}
 }
 
-// retire takes the vote from a voter that is too many. To come down to one voter
-// it waits until the home leads, so that the group is not at two for long.
+// retire takes the vote from a voter that is too many. To come down from three to
+// one it waits until the home leads, so that the group is not at two for long.
 func (p *path) retire() Step {
 	if len(p.voters) <= len(p.target) {
 		return Step{}
 	}
 	home, ok := p.group.of(p.target[0])
-	if len(p.target) == 1 && (!ok || home.ID != p.group.Leader) {
+	if len(p.voters) <= Copies && len(p.target) == 1 && (!ok || home.ID != p.group.Leader) {
 		return Step{}
 	}
 	leaderGoes := false

@@ -151,7 +151,9 @@ func (l *Link) receive(raw net.Conn) (net.Conn, LinkUse, error) {
 	conn := raw
 	if l.key != nil {
 		secure := tls.Server(raw, l.key.server)
-		if err := secure.Handshake(); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), linkHandshake)
+		defer cancel()
+		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, 0, fmt.Errorf("transport: handshake: %w", err)
 		}
 		conn = secure

@@ -41,9 +41,11 @@ func serveUntil(ctx context.Context, out io.Writer, handler http.Handler) error 
 		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
-	stopped := context.AfterFunc(ctx, func() { server.Close() })
+	stopped := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // the process ends
 	defer stopped()
-	fmt.Fprintf(out, "%s http://%s\n", clientsLine, listener.Addr())
+	if _, err := fmt.Fprintf(out, "%s http://%s\n", clientsLine, listener.Addr()); err != nil {
+		return err
+	}
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -62,7 +64,7 @@ func (room *bareRoom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Upgrade has answered
 	}
-	defer socket.Close()
+	defer socket.Close() //nolint:errcheck // the client is gone
 	room.mu.Lock()
 	room.sockets = append(room.sockets, socket)
 	room.mu.Unlock()

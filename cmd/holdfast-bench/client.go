@@ -58,7 +58,7 @@ func (l load) client(ctx context.Context, client int, end time.Time) ([]time.Dur
 	if err != nil {
 		return nil, err
 	}
-	defer connection.Close()
+	defer connection.Close() //nolint:errcheck // the turn is over
 	var latencies []time.Duration
 	for request := 0; ; request++ {
 		begin := time.Now()
@@ -75,6 +75,7 @@ func (l load) client(ctx context.Context, client int, end time.Time) ([]time.Dur
 // connection speaks the least of HTTP/1.1 that a server answers.
 type connection struct {
 	net.Conn
+
 	address string
 	answers *bufio.Reader
 	request bytes.Buffer

@@ -94,7 +94,7 @@ func (n memoryNode) wake(ctx context.Context, o options, prefix string) error {
 	if err != nil {
 		return err
 	}
-	defer connection.Close()
+	defer connection.Close() //nolint:errcheck // all answers are read
 	for object := range o.objects {
 		if err := connection.do(http.MethodGet, "/objects/Counter/"+prefix+"-"+strconv.Itoa(object)+"/get"); err != nil {
 			return err

@@ -24,9 +24,11 @@ func (t *table) add(r row) { t.rows = append(t.rows, r) }
 
 func (t *table) write(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "what\tholdfast\tbare\tratio\taim")
-	for _, r := range t.rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.what, r.holdfast, r.bare, r.ratio, r.aim)
+	rows := append([]row{{"what", "holdfast", "bare", "ratio", "aim"}}, t.rows...)
+	for _, r := range rows {
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.what, r.holdfast, r.bare, r.ratio, r.aim); err != nil {
+			return err
+		}
 	}
 	return w.Flush()
 }

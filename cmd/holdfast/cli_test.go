@@ -45,8 +45,10 @@ func TestUsageErrors(t *testing.T) {
 		},
 		{"same address", nil, []string{"--http", "127.0.0.1:9", "--admin", "127.0.0.1:9"}, []string{"--http and --admin are both"}},
 		{
-			"environment", map[string]string{"HOLDFAST_SHARDS": "x", "HOLDFAST_IDLE_TIMEOUT": "y"},
-			nil, []string{"HOLDFAST_SHARDS", "HOLDFAST_IDLE_TIMEOUT"},
+			"environment",
+			map[string]string{"HOLDFAST_SHARDS": "x", "HOLDFAST_IDLE_TIMEOUT": "y"},
+			nil,
+			[]string{"HOLDFAST_SHARDS", "HOLDFAST_IDLE_TIMEOUT"},
 		},
 		{"environment in range", map[string]string{"HOLDFAST_MAX_OBJECTS": "-1"}, nil, []string{"--max-objects is -1"}},
 	}

@@ -16,6 +16,7 @@ import (
 // would leave: all that was synced and nothing else.
 type crashDisk struct {
 	vfs.FS
+
 	mem *vfs.MemFS
 
 	mu      sync.Mutex // guards the following fields; held while a crash is noted
@@ -83,6 +84,7 @@ func (d *crashDisk) OpenDir(name string) (vfs.File, error) {
 
 type crashFile struct {
 	vfs.File
+
 	disk *crashDisk
 }
 

@@ -33,6 +33,7 @@ func importRules() []importRule {
 		{folder: "actor", forbidden: []string{"github.com/hashicorp", "github.com/gorilla"}, reason: "actor knows no network and no Raft"},
 		{folder: "objects", forbidden: []string{module}, allowed: []string{"actor", "objects"}, reason: "a class sees only actor"},
 		{folder: "objects/suite", forbidden: []string{module}, reason: "the suite is a black box"},
+		{folder: "docs", forbidden: []string{module}, allowed: []string{"actor"}, reason: "an example is a class"},
 		{folder: "cluster", forbidden: []string{module}, allowed: []string{"placement", "cluster"}, reason: "cluster replicates opaque commands"},
 		{folder: "transport", forbidden: []string{module}, allowed: []string{"actor", "placement", "transport"}, reason: "transport knows the wire and no class"},
 		{folder: "transport", forbidden: []string{"github.com/hashicorp"}, reason: "Raft stays in cluster"},

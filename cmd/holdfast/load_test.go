@@ -48,6 +48,7 @@ type load struct {
 // startLoad runs clients until ctx ends or the node goes away. They use dial, or
 // the real network if it is nil.
 func startLoad(ctx context.Context, t *testing.T, url string, dial dialFunc, h *history, prefix string, enough int64) *load {
+	t.Helper()
 	l := &load{
 		url: url, client: newClient(t, dial), dialer: &websocket.Dialer{NetDialContext: dial},
 		history: h, prefix: prefix, enough: enough, reached: make(chan struct{}), gone: make(chan struct{}),

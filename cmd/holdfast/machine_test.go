@@ -41,7 +41,8 @@ func newMemMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t, cfg: defaultConfig(), parts: testParts(t), network: newMemNetwork()}
 	m.cfg.Data = "/data"
-	m.cfg.Shards = 1
+	m.cfg.Shards = 4 // enough to have several, and quick to start
+	m.parts.heartbeatTimeout = time.Hour
 	m.parts.FS = vfs.NewMem()
 	m.parts.Control = cluster.NewMemoryControl()
 	t.Cleanup(m.stop)
@@ -130,6 +131,7 @@ func (m *machine) object(class, name string) string {
 // show that the checkers notice.
 type faultyCommitter struct {
 	actor.Committer
+
 	commit func(c actor.Committer, object actor.ID, ownership uint64, batch []byte, done func(error))
 }
 

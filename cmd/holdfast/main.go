@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -55,10 +54,9 @@ func execute(ctx context.Context, args []string, s surroundings) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(s.stderr, "holdfast: %v\n", err)
-	var usage *usageError
-	if errors.As(err, &usage) {
-		fmt.Fprintln(s.stderr, "Run 'holdfast --help' for the flags.")
+	root.PrintErrf("holdfast: %v\n", err)
+	if _, usage := errors.AsType[*usageError](err); usage {
+		root.PrintErrln("Run 'holdfast --help' for the flags.")
 		return exitUsage
 	}
 	return exitFailure

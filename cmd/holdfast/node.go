@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,9 @@ type Parts struct {
 	// wrapCommitter, if not nil, stands between runtime and shards: tests build
 	// broken variants with it.
 	wrapCommitter func(actor.Committer) actor.Committer
+	// heartbeatTimeout of a cluster that is made: bubbles in which days pass choose
+	// a long one, because every timer costs. 0: the cluster's default.
+	heartbeatTimeout time.Duration
 }
 
 // Node is a whole node, from StartNode to Close.
@@ -104,15 +108,16 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory
 		n.host.SetOwnership(uint32(shard), ownership)
 	}
 	n.cluster, err = cluster.Open(ctx, cluster.Config{
-		Dir:         cfg.Data,
-		Name:        cfg.Name,
-		DefaultName: hostNodeName(),
-		Shards:      cfg.Shards,
-		Log:         n.log,
-		FS:          parts.FS,
-		Control:     parts.Control,
-		Events:      events,
-		Fatal:       parts.Fatal,
+		Dir:              cfg.Data,
+		Name:             cfg.Name,
+		DefaultName:      hostNodeName(),
+		Shards:           cfg.Shards,
+		HeartbeatTimeout: parts.heartbeatTimeout,
+		Log:              n.log,
+		FS:               parts.FS,
+		Control:          parts.Control,
+		Events:           events,
+		Fatal:            parts.Fatal,
 	})
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ type process struct {
 	clients   string // base URL
 	operators string // base URL
 	data      string // as the node says
-	try       string // the command that the node proposes
+	greeting  string // all that the node says of itself
 	stderr    *safeBuffer
 	drained   sync.WaitGroup // reading the rest of its output
 }
@@ -56,7 +56,9 @@ func tryProcess(t *testing.T, args ...string) (*process, error) {
 		}
 	})
 	lines := bufio.NewScanner(stdout)
-	for p.try == "" && lines.Scan() {
+	up := false
+	for !up && lines.Scan() {
+		p.greeting += lines.Text() + "\n"
 		key, value, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
 		switch value = strings.TrimSpace(value); key {
 		case "clients":
@@ -66,10 +68,10 @@ func tryProcess(t *testing.T, args ...string) (*process, error) {
 		case "data":
 			p.data = value
 		case "try":
-			p.try = value
+			up = true
 		}
 	}
-	if p.try == "" {
+	if !up {
 		p.cmd.Wait()
 		return p, errors.New(p.stderr.String())
 	}

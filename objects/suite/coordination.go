@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -28,13 +27,13 @@ func coordinationCases() []script {
 
 const acquired = `{"acquired":true,"lockId":"$uuid","expiresAt":$ms}`
 
-func lockLife(t *testing.T, o *object) {
+func lockLife(o *object) {
 	s := o.post("/lock", `{"key":"k","ownerId":"ann"}`).json(acquired)
 	o.post("/lock", `{"key":"k","ownerId":"bob","ttl":1000}`).json(`{"acquired":false,"heldBy":"ann","expiresAt":` + s[1] + `}`)
 	longer := o.post("/lock", `{"key":"k","ownerId":"ann","ttl":60000}`).json(
 		`{"acquired":true,"lockId":"` + s[0] + `","expiresAt":$ms,"extended":true}`)
-	if was, is := number(t, s[1]), number(t, longer[0]); is < was+29_000 {
-		t.Errorf("extended from %d to %d, want 30 s more", was, is)
+	if was, is := number(o.t, s[1]), number(o.t, longer[0]); is < was+29_000 {
+		o.t.Errorf("extended from %d to %d, want 30 s more", was, is)
 	}
 	o.delete("/lock/k", `{"ownerId":"bob"}`).text(http.StatusForbidden, "Not lock owner")
 	o.delete("/lock/k", `{}`).text(http.StatusForbidden, "Not lock owner")
@@ -43,11 +42,11 @@ func lockLife(t *testing.T, o *object) {
 	o.delete("/lock/k", `{"ownerId":"ann"}`).text(http.StatusNotFound, "Lock not found")
 	again := o.post("/lock", `{"key":"k","ownerId":"bob"}`).json(acquired)
 	if again[0] == s[0] {
-		t.Errorf("a new lock has the id %s of the one before", s[0])
+		o.t.Errorf("a new lock has the id %s of the one before", s[0])
 	}
 }
 
-func lockList(t *testing.T, o *object) {
+func lockList(o *object) {
 	o.get("/locks").json(`{"locks":[]}`)
 	var entries []string
 	for _, key := range []string{"c", "a", "10", "b", "2"} {
@@ -55,9 +54,9 @@ func lockList(t *testing.T, o *object) {
 		entries = append(entries, `{"key":"`+key+`","ownerId":"ann","acquiredAt":$ms,"expiresAt":$ms,"remainingTtl":$n}`)
 	}
 	got := o.get("/locks").json(`{"locks":[` + strings.Join(entries, ",") + `]}`)
-	from, to, left := number(t, got[0]), number(t, got[1]), number(t, got[2])
+	from, to, left := number(o.t, got[0]), number(o.t, got[1]), number(o.t, got[2])
 	if to-from != 50_000 || left <= 0 || left > 50_000 {
-		t.Errorf("a lock for 50 s lasts %d ms and has %d left", to-from, left)
+		o.t.Errorf("a lock for 50 s lasts %d ms and has %d left", to-from, left)
 	}
 	o.delete("/lock/a", `{"ownerId":"ann"}`).json(`{"released":true}`)
 	o.post("/lock", `{"key":"a","ownerId":"ann","ttl":50000}`).json(acquired)
@@ -66,7 +65,7 @@ func lockList(t *testing.T, o *object) {
 	o.get("/locks").json(`{"locks":[` + strings.Join(moved, ",") + `]}`)
 }
 
-func lockKeys(_ *testing.T, o *object) {
+func lockKeys(o *object) {
 	keys := map[string]string{"a b": "a%20b", "a/b": "a%2Fb", "ü": "%C3%BC", "%": "%25", "..": "..", "x?y": "x%3Fy", "<>&": "%3C%3E&"}
 	for key, escaped := range keys {
 		o.post("/lock", fmt.Sprintf(`{"key":%q,"ownerId":"<o>"}`, key)).json(acquired)
@@ -74,13 +73,13 @@ func lockKeys(_ *testing.T, o *object) {
 		o.delete("/lock/"+escaped, `{"ownerId":"<o>"}`).json(`{"released":true}`)
 	}
 	o.get("/locks").json(`{"locks":[]}`)
-	o.post("/lock", `{"key":`+repeat(1900)+`,"ownerId":"ann"}`).json(acquired)
+	o.post("/lock", `{"key":`+repeat(1900)+`,"ownerId":`+repeat(2<<20-40<<10)+`}`).json(acquired)
 	o.post("/lock", `{"key":`+repeat(3000)+`,"ownerId":"ann"}`).text(http.StatusBadRequest, "Key and ownerId required")
 	o.delete("/lock/"+strings.Repeat("x", 3000), `{"ownerId":"ann"}`).text(http.StatusNotFound, "Lock not found")
 	o.delete("/lock/", `{"ownerId":"ann"}`).text(http.StatusNotFound, "Lock not found")
 }
 
-func lockRefusals(_ *testing.T, o *object) {
+func lockRefusals(o *object) {
 	o.refusesBadJSON(http.MethodPost, "/lock")
 	o.refusesBadJSON(http.MethodDelete, "/lock/k")
 	for _, body := range []string{
@@ -97,7 +96,7 @@ func lockRefusals(_ *testing.T, o *object) {
 	o.notFound("GET /", "GET /lock", "GET /lock/k", "POST /locks", "DELETE /lock", "PUT /lock", "POST /lock/k", "DELETE /locks")
 }
 
-func lockExpiry(t *testing.T, o *object) {
+func lockExpiry(o *object) {
 	old := o.post("/lock", `{"key":"short","ownerId":"ann","ttl":5000}`).json(acquired)
 	o.post("/lock", `{"key":"long","ownerId":"ann","ttl":3600000}`).json(acquired)
 	o.post("/lock", `{"key":"default","ownerId":"ann"}`).json(acquired)
@@ -107,7 +106,7 @@ func lockExpiry(t *testing.T, o *object) {
 	o.delete("/lock/short", `{"ownerId":"ann"}`).text(http.StatusNotFound, "Lock not found")
 	taken := o.post("/lock", `{"key":"short","ownerId":"bob","ttl":5000}`).json(acquired)
 	if taken[0] == old[0] {
-		t.Errorf("the next owner has the lock id %s of the one before", old[0])
+		o.t.Errorf("the next owner has the lock id %s of the one before", old[0])
 	}
 	o.elapse(3 * time.Second)
 	o.post("/lock", `{"key":"short","ownerId":"bob","ttl":60000}`).json(`{"acquired":true,"lockId":"` + taken[0] + `","expiresAt":$ms,"extended":true}`)
@@ -122,7 +121,7 @@ func lockExpiry(t *testing.T, o *object) {
 	o.get("/locks").json(`{"locks":[]}`)
 }
 
-func lockRestart(_ *testing.T, o *object) {
+func lockRestart(o *object) {
 	s := o.post("/lock", `{"key":"k","ownerId":"ann","ttl":3600000}`).json(acquired)
 	o.restart()
 	o.post("/lock", `{"key":"k","ownerId":"bob"}`).json(`{"acquired":false,"heldBy":"ann","expiresAt":` + s[1] + `}`)
@@ -140,7 +139,7 @@ func (o *object) enqueue(queue, item, priority string, position, length int) str
 }
 
 // dequeue takes an item and demands which it is.
-func (o *object) dequeue(path, item string, remaining int) (id string, waited string) {
+func (o *object) dequeue(path, item string, remaining int) (id, waited string) {
 	o.t.Helper()
 	s := o.get("/queue/" + path).json(fmt.Sprintf(`{"item":%s,"itemId":"$uuid","waitTime":$n,"remainingItems":%d}`, item, remaining))
 	return s[0], s[1]
@@ -148,7 +147,7 @@ func (o *object) dequeue(path, item string, remaining int) (id string, waited st
 
 const emptyQueue = `{"item":null,"empty":true}`
 
-func queueOrder(t *testing.T, o *object) {
+func queueOrder(o *object) {
 	o.get("/queue/q").json(emptyQueue)
 	id := o.enqueue("q", `"a"`, "", 0, 1)
 	o.enqueue("q", `"b"`, "0", 1, 2)
@@ -164,7 +163,7 @@ func queueOrder(t *testing.T, o *object) {
 		o.dequeue("q", item, 8-i)
 	}
 	if got, _ := o.dequeue("q", `"a"`, 4); got != id {
-		t.Errorf("itemId of a = %s, want %s", got, id)
+		o.t.Errorf("itemId of a = %s, want %s", got, id)
 	}
 	o.enqueue("q", `"new"`, "", 2, 5)
 	for i, item := range []string{`"b"`, `"c"`, `"new"`, `"late"`, `"least"`} {
@@ -174,7 +173,7 @@ func queueOrder(t *testing.T, o *object) {
 	o.dequeue("other", `"x"`, 0)
 }
 
-func queueItems(_ *testing.T, o *object) {
+func queueItems(o *object) {
 	items := []string{`null`, `0`, `false`, `""`, `{}`, `[]`, `{"b":1.50,"a":12345678901234567890}`, `"<\u0041\ud800>"`, `-0`}
 	for i, item := range items {
 		o.enqueue("q", item, "", i, i+1)
@@ -184,7 +183,7 @@ func queueItems(_ *testing.T, o *object) {
 	}
 }
 
-func queueNames(_ *testing.T, o *object) {
+func queueNames(o *object) {
 	names := map[string]string{"a": "a", "a/b": "a%2Fb", "a b": "a%20b", "ü": "%C3%BC", "%": "%25", "..": ".."}
 	for name := range names {
 		o.enqueue(name, fmt.Sprintf("%q", name), "", 0, 1)
@@ -198,7 +197,7 @@ func queueNames(_ *testing.T, o *object) {
 	o.get("/queue/" + strings.Repeat("x", 3000)).json(emptyQueue)
 }
 
-func queueRefusals(_ *testing.T, o *object) {
+func queueRefusals(o *object) {
 	o.refusesBadJSON(http.MethodPost, "/queue")
 	for _, body := range []string{
 		`{}`, `[]`, `{"queueName":"q"}`, `{"item":1}`, `{"queueName":"","item":1}`, `{"queueName":1,"item":1}`, `{"queueName":null,"item":1}`,
@@ -211,7 +210,7 @@ func queueRefusals(_ *testing.T, o *object) {
 	o.notFound("GET /queue", "DELETE /queue/q", "POST /queue/q", "GET /queues/q")
 }
 
-func queueLong(_ *testing.T, o *object) {
+func queueLong(o *object) {
 	const items = 60
 	for i := range items {
 		ahead := 0
@@ -228,7 +227,7 @@ func queueLong(_ *testing.T, o *object) {
 	o.get("/queue/q").json(emptyQueue)
 }
 
-func queueRestart(_ *testing.T, o *object) {
+func queueRestart(o *object) {
 	o.enqueue("q", `"a"`, "", 0, 1)
 	o.enqueue("q", `"b"`, "2", 0, 2)
 	o.restart()
@@ -240,11 +239,11 @@ func queueRestart(_ *testing.T, o *object) {
 	o.get("/queue/q").json(emptyQueue)
 }
 
-func queueWaiting(t *testing.T, o *object) {
+func queueWaiting(o *object) {
 	o.enqueue("q", `"a"`, "", 0, 1)
 	o.elapse(90 * time.Minute)
 	_, waited := o.dequeue("q", `"a"`, 0)
-	if ms := number(t, waited); ms < 5_400_000 || ms > 5_460_000 {
-		t.Errorf("waitTime = %d, want 90 minutes", ms)
+	if ms := number(o.t, waited); ms < 5_400_000 || ms > 5_460_000 {
+		o.t.Errorf("waitTime = %d, want 90 minutes", ms)
 	}
 }

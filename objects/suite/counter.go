@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -18,7 +17,7 @@ func counterCases() []script {
 	}
 }
 
-func counterCounts(_ *testing.T, o *object) {
+func counterCounts(o *object) {
 	o.get("/get").json(`{"value":0}`)
 	o.post("/increment", "").json(`{"value":1}`)
 	o.post("/increment", "").json(`{"value":2}`)
@@ -29,7 +28,7 @@ func counterCounts(_ *testing.T, o *object) {
 	o.post("/increment", "a body that nobody reads").json(`{"value":2}`)
 }
 
-func counterMethods(_ *testing.T, o *object) {
+func counterMethods(o *object) {
 	for i, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		o.call(method, "/increment", "").json(fmt.Sprintf(`{"value":%d}`, i+1))
 		o.call(method, "/get", "").json(fmt.Sprintf(`{"value":%d}`, i+1))
@@ -38,7 +37,7 @@ func counterMethods(_ *testing.T, o *object) {
 	o.notFound("GET /", "GET /Get", "POST /increment/", "GET /get/x", "GET //get", "GET /%67et", "PUT /value")
 }
 
-func counterParallel(t *testing.T, o *object) {
+func counterParallel(o *object) {
 	const calls = 100
 	var mu sync.Mutex
 	seen := make(map[string]int)
@@ -49,7 +48,7 @@ func counterParallel(t *testing.T, o *object) {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				t.Errorf("increment: %v", err)
+				o.t.Errorf("increment: %v", err)
 			}
 			seen[a.body]++
 		})
@@ -57,20 +56,20 @@ func counterParallel(t *testing.T, o *object) {
 	wg.Wait()
 	for n := 1; n <= calls; n++ {
 		if got := seen[fmt.Sprintf(`{"value":%d}`, n)]; got != 1 {
-			t.Errorf("value %d was given %d times, want once", n, got)
+			o.t.Errorf("value %d was given %d times, want once", n, got)
 		}
 	}
 	o.get("/get").json(fmt.Sprintf(`{"value":%d}`, calls))
 }
 
-func counterRestart(_ *testing.T, o *object) {
+func counterRestart(o *object) {
 	o.post("/increment", "").json(`{"value":1}`)
 	o.restart()
 	o.post("/increment", "").json(`{"value":2}`)
 	o.get("/get").json(`{"value":2}`)
 }
 
-func counterEviction(_ *testing.T, o *object) {
+func counterEviction(o *object) {
 	o.post("/increment", "").json(`{"value":1}`)
 	o.elapse(time.Hour)
 	o.post("/increment", "").json(`{"value":2}`)

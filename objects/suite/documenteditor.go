@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 	"unicode/utf16"
 )
@@ -83,7 +82,7 @@ func told(operation string, version int) string {
 
 func send(operation string) string { return `{"type":"operation","operation":` + operation + `}` }
 
-func documentHTTP(_ *testing.T, o *object) {
+func documentHTTP(o *object) {
 	o.document("", 0)
 	o.operate(insertOp(0, "hello <world>", 0), insertOp(0, "hello <world>", 0), 1)
 	o.operate(replaceOp(0, 5, "bye", 1), replaceOp(0, 5, "bye", 1), 2)
@@ -94,7 +93,7 @@ func documentHTTP(_ *testing.T, o *object) {
 	o.notFound("GET /", "POST /document", "GET /operations", "PUT /operations", "GET /document/")
 }
 
-func documentSockets(_ *testing.T, o *object) {
+func documentSockets(o *object) {
 	ann, a := o.enter("", 0)
 	bob, b := o.enter("", 0, member(a, caret))
 	ann.gets(present(member(a, caret), member(b, caret)))
@@ -110,7 +109,7 @@ func documentSockets(_ *testing.T, o *object) {
 	o.document("i!", 3)
 }
 
-func documentCollaborators(_ *testing.T, o *object) {
+func documentCollaborators(o *object) {
 	ann, a := o.enter("", 0)
 	bob, b := o.enter("", 0, member(a, caret))
 	ann.gets(present(member(a, caret), member(b, caret)))
@@ -134,7 +133,7 @@ func documentCollaborators(_ *testing.T, o *object) {
 	eve.refusesNonsense()
 }
 
-func documentAck(_ *testing.T, o *object) {
+func documentAck(o *object) {
 	ann, _ := o.enter("", 0)
 	ann.send(`{"type":"operation","id":"x<1>","operation":` + insertOp(0, "abc", 0) + `}`)
 	ann.gets(`{"type":"ack","id":"x<1>","version":1,"operation":` + insertOp(0, "abc", 0) + `}`)
@@ -145,7 +144,7 @@ func documentAck(_ *testing.T, o *object) {
 	o.document("__ac", 3)
 }
 
-func documentConcurrent(_ *testing.T, o *object) {
+func documentConcurrent(o *object) {
 	tests := []struct {
 		text, earlier, later, applied, want string // operations of version %d
 	}{
@@ -175,7 +174,7 @@ func documentConcurrent(_ *testing.T, o *object) {
 	}
 }
 
-func documentParts(_ *testing.T, o *object) {
+func documentParts(o *object) {
 	o.operate(insertOp(0, "abcdef", 0), insertOp(0, "abcdef", 0), 1)
 	o.operate(insertOp(3, "XY", 1), insertOp(3, "XY", 1), 2)
 	o.operate(deleteOp(1, 4, 1), `{"type":"replace","position":1,"length":6,"version":1,"content":"XY",`+
@@ -187,7 +186,7 @@ func documentParts(_ *testing.T, o *object) {
 	o.document("aZXY", 4)
 }
 
-func documentUTF16(_ *testing.T, o *object) {
+func documentUTF16(o *object) {
 	o.operate(insertOp(0, "a😀b", 0), insertOp(0, "a😀b", 0), 1)
 	o.operate(insertOp(3, "é", 1), insertOp(3, "é", 1), 2)
 	for _, bad := range []string{
@@ -205,7 +204,7 @@ func documentUTF16(_ *testing.T, o *object) {
 	o.document("aéb", 5)
 }
 
-func documentRefusals(_ *testing.T, o *object) {
+func documentRefusals(o *object) {
 	o.refusesBadJSON(http.MethodPost, "/operations")
 	ann, _ := o.enter("", 0)
 	ann.send(send(insertOp(0, "abc", 0)))
@@ -230,7 +229,7 @@ func documentRefusals(_ *testing.T, o *object) {
 	o.document("abc", 1)
 }
 
-func documentTooOld(_ *testing.T, o *object) {
+func documentTooOld(o *object) {
 	const versions = 1002
 	ann, _ := o.enter("", 0)
 	for version := range versions {
@@ -248,6 +247,7 @@ func documentTooOld(_ *testing.T, o *object) {
 // follower is a client that shows only what the server has applied.
 type follower struct {
 	*socket
+
 	text    []uint16
 	version int
 	waits   bool // for an ack
@@ -302,7 +302,7 @@ func (f *follower) edit(r *rand.Rand, mark string) {
 	f.waits = true
 }
 
-func documentConverge(t *testing.T, o *object) {
+func documentConverge(o *object) {
 	r := rand.New(rand.NewPCG(7, 9))
 	o.operate(insertOp(0, "0123456789", 0), insertOp(0, "0123456789", 0), 1)
 	followers := make([]*follower, 4)
@@ -330,19 +330,19 @@ func documentConverge(t *testing.T, o *object) {
 	}
 	last := o.get("/document").json(`{"content":"$any","version":$n}`)
 	for i, f := range followers {
-		for f.version < int(number(t, last[1])) {
+		for f.version < int(number(o.t, last[1])) {
 			f.hear()
 		}
 		if got := string(utf16.Decode(f.text)); got != last[0] {
-			t.Errorf("client %d has %q, the document is %q", i, got, last[0])
+			o.t.Errorf("client %d has %q, the document is %q", i, got, last[0])
 		}
 	}
-	if want := int64(1 + 60*len(followers)); number(t, last[1]) != want {
-		t.Errorf("version = %s, want one for each operation, %d", last[1], want)
+	if want := int64(1 + 60*len(followers)); number(o.t, last[1]) != want {
+		o.t.Errorf("version = %s, want one for each operation, %d", last[1], want)
 	}
 }
 
-func documentSize(_ *testing.T, o *object) {
+func documentSize(o *object) {
 	half := strings.Repeat("x", 256<<10)
 	o.post("/operations", insertOp(0, half, 0)).json(`{"operation":$any,"version":1}`)
 	o.post("/operations", insertOp(0, half, 1)).json(`{"operation":$any,"version":2}`)
@@ -354,12 +354,11 @@ func documentSize(_ *testing.T, o *object) {
 	ann.refuses("Invalid message format", send(insertOp(0, strings.Repeat("x", 3<<20), 3)))
 }
 
-func documentRestart(_ *testing.T, o *object) {
-	text := ""
+func documentRestart(o *object) {
 	for version := range 130 {
 		o.post("/operations", insertOp(version, "é", version)).json(`{"operation":$any,"version":$n}`)
-		text += "é"
 	}
+	text := strings.Repeat("é", 130)
 	o.restart()
 	o.document(text, 130)
 	o.operate(insertOp(0, "x", 120), insertOp(0, "x", 120), 131)
@@ -368,7 +367,7 @@ func documentRestart(_ *testing.T, o *object) {
 	o.document("x"+text[:250]+"y"+text[250:], 132)
 }
 
-func documentHibernation(_ *testing.T, o *object) {
+func documentHibernation(o *object) {
 	ann, a := o.enter("", 0)
 	bob, b := o.enter("", 0, member(a, caret))
 	ann.gets(present(member(a, caret), member(b, caret)))

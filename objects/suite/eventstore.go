@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -45,20 +44,20 @@ func projected(name, data string, version int) string {
 	return fmt.Sprintf(`{"projection":%q,"data":%s,"lastEventVersion":%d,"updatedAt":$ms}`, name, data, version)
 }
 
-func eventAppend(t *testing.T, o *object) {
+func eventAppend(o *object) {
 	o.get("/events").json(listed(0))
 	made := o.emit("Noted", `{"a":1}`, 1)
 	o.emit("Noted", `{"a":2}`, 2)
 	got := o.get("/events").json(listed(2, stored(`"type":"Noted","data":{"a":1},`, 1), stored(`"type":"Noted","data":{"a":2},`, 2)))
 	if got[0] != made[0] || got[1] != made[1] {
-		t.Errorf("event 1 has id and time %v, want %v", got[:2], made)
+		o.t.Errorf("event 1 has id and time %v, want %v", got[:2], made)
 	}
 	if got[0] == got[3] || got[2] == got[5] || got[0] == got[2] {
-		t.Errorf("ids of two events = %v, want four different ones", got)
+		o.t.Errorf("ids of two events = %v, want four different ones", got)
 	}
 }
 
-func eventConcurrency(_ *testing.T, o *object) {
+func eventConcurrency(o *object) {
 	appended := `{"eventId":"$uuid","version":%d,"timestamp":$ms}`
 	for _, body := range []string{`{"expectedVersion":1}`, `{"expectedVersion":-1}`, `{"expectedVersion":0.5}`} {
 		o.post("/events", body).text(http.StatusConflict, "Concurrency conflict")
@@ -74,7 +73,7 @@ func eventConcurrency(_ *testing.T, o *object) {
 	o.get("/events").json(listed(4, stored("", 1), stored("", 2), stored("", 3), stored("", 4)))
 }
 
-func eventData(_ *testing.T, o *object) {
+func eventData(o *object) {
 	tests := []struct{ given, want string }{
 		{`{"eventType":"A","data":{"b":1.50,"a":12345678901234567890}}`, `"type":"A","data":{"b":1.50,"a":12345678901234567890},`},
 		{`{"data":"<x>\u0041\ud800","eventType":"\u0041<"}`, `"type":"\u0041<","data":"<x>\u0041\ud800",`},
@@ -90,7 +89,7 @@ func eventData(_ *testing.T, o *object) {
 	}
 }
 
-func eventRange(_ *testing.T, o *object) {
+func eventRange(o *object) {
 	var all []string
 	for i := range 70 {
 		kind := []string{"A", "B"}[i%2]
@@ -126,7 +125,7 @@ func eventRange(_ *testing.T, o *object) {
 	o.get("/events?type=a").json(listed(70))
 }
 
-func eventProjections(t *testing.T, o *object) {
+func eventProjections(o *object) {
 	names := []string{"user_summary", "order_totals", "activity_log"}
 	for _, name := range names {
 		o.get("/projection/" + name).json(projected(name, `{}`, 0))
@@ -144,9 +143,9 @@ func eventProjections(t *testing.T, o *object) {
 	second := `{"userId":2,"email":"c@d","createdAt":$ms,"orderCount":1,"totalSpent":-100}`
 	got := o.get("/projection/user_summary").json(projected("user_summary", `{"2":`+second+`,"u1":`+user+`}`, 7))
 	if got[1] != last[1] {
-		t.Errorf("updatedAt = %s, want the time of the last event, %s", got[1], last[1])
+		o.t.Errorf("updatedAt = %s, want the time of the last event, %s", got[1], last[1])
 	}
-	day := time.UnixMilli(number(t, last[1])).UTC()
+	day := time.UnixMilli(number(o.t, last[1])).UTC()
 	totals := `{"count":4,"total":1e+21}`
 	o.get("/projection/order_totals").json(projected("order_totals",
 		`{"daily":{"`+day.Format(time.DateOnly)+`":`+totals+`},"monthly":{"`+day.Format("2006-01")+`":`+totals+`}}`, 7))
@@ -155,7 +154,7 @@ func eventProjections(t *testing.T, o *object) {
 	o.get("/projection/user_summary/more").json(projected("user_summary", `{"2":`+second+`}`, 9))
 }
 
-func eventRefusals(_ *testing.T, o *object) {
+func eventRefusals(o *object) {
 	o.refusesBadJSON(http.MethodPost, "/events")
 	o.emit("UserCreated", `{"userId":"u1","email":"a@b"}`, 1)
 	o.emit("OrderCompleted", `{"userId":"u1","total":1e308}`, 2)
@@ -177,14 +176,14 @@ func eventRefusals(_ *testing.T, o *object) {
 		`{"u1":{"userId":"u1","email":"a@b","createdAt":$ms,"orderCount":1,"totalSpent":1e+308}}`, 3))
 }
 
-func eventPaths(_ *testing.T, o *object) {
+func eventPaths(o *object) {
 	o.notFound("GET /", "PUT /events", "DELETE /events", "GET /events/", "GET /events/1", "POST /projection/user_summary", "GET /snapshot", "GET /projection")
 	for _, name := range []string{"", "users", "user%5Fsummary"} {
 		o.get("/projection/"+name).text(http.StatusNotFound, "Projection not found")
 	}
 }
 
-func eventActivities(t *testing.T, o *object) {
+func eventActivities(o *object) {
 	tests := []struct{ kind, data, summary string }{
 		{"UserCreated", `{"userId":"u1","email":"a@b"}`, "User a@b created"},
 		{"UserCreated", `{"userId":"u2"}`, "User undefined created"},
@@ -207,13 +206,14 @@ func eventActivities(t *testing.T, o *object) {
 	for i := len(entries); i < 1003; i++ {
 		o.emit("More", `1`, i+1)
 	}
+	o.get("/events").json(`{"events":[$any],"totalEvents":1003,"currentVersion":1003}`)
 	log := o.get("/projection/activity_log").body
 	if got := strings.Count(log, `"eventId"`); got != 1000 || strings.Contains(log, "a@b") || !strings.Contains(log, `"User 7 deleted"`) {
-		t.Errorf("after 1,003 events the activity log has %d entries and begins %s", got, short(log))
+		o.t.Errorf("after 1,003 events the activity log has %d entries and begins %s", got, short(log))
 	}
 }
 
-func eventSnapshots(_ *testing.T, o *object) {
+func eventSnapshots(o *object) {
 	o.refusesBadJSON(http.MethodPost, "/snapshot")
 	for _, body := range []string{`{}`, `{"projectionName":"users"}`, `{"projectionName":5}`} {
 		o.post("/snapshot", body).text(http.StatusNotFound, "Projection not found")
@@ -227,7 +227,7 @@ func eventSnapshots(_ *testing.T, o *object) {
 	o.get("/events").json(`{"events":[$any],"totalEvents":2,"currentVersion":2}`)
 }
 
-func eventRestart(_ *testing.T, o *object) {
+func eventRestart(o *object) {
 	made := o.emit("Noted", `{"a":1}`, 1)
 	o.restart()
 	o.get("/events").json(listed(1, strings.Replace(stored(`"type":"Noted","data":{"a":1},`, 1), "$uuid", made[0], 1)))
@@ -237,7 +237,7 @@ func eventRestart(_ *testing.T, o *object) {
 
 // eventTotals makes snapshots at different versions and demands that a restart
 // counts nothing twice and forgets nothing.
-func eventTotals(t *testing.T, o *object) {
+func eventTotals(o *object) {
 	version := 0
 	emit := func(kind, data string) string {
 		version++
@@ -258,15 +258,15 @@ func eventTotals(t *testing.T, o *object) {
 		}
 	}
 	check := func() {
-		t.Helper()
+		o.t.Helper()
 		o.get("/projection/user_summary").json(projected("user_summary",
 			fmt.Sprintf(`{"u1":{"userId":"u1","email":"a@b","createdAt":$ms,"orderCount":%d,"totalSpent":%d}}`, orders, 2*orders), version))
 		totals := o.get("/projection/order_totals").body
-		if !strings.Contains(totals, fmt.Sprintf(`"monthly":{`)) || !strings.Contains(totals, fmt.Sprintf(`"total":%d}`, 2*orders)) {
-			t.Errorf("order totals = %s, want %d orders of 2", totals, orders)
+		if !strings.Contains(totals, `"monthly":{`) || !strings.Contains(totals, fmt.Sprintf(`"total":%d}`, 2*orders)) {
+			o.t.Errorf("order totals = %s, want %d orders of 2", totals, orders)
 		}
 		if got := strings.Count(o.get("/projection/activity_log").body, `"eventId"`); got != version {
-			t.Errorf("the activity log has %d entries, want %d", got, version)
+			o.t.Errorf("the activity log has %d entries, want %d", got, version)
 		}
 	}
 	check()
@@ -278,7 +278,7 @@ func eventTotals(t *testing.T, o *object) {
 	check()
 }
 
-func eventEviction(t *testing.T, o *object) {
+func eventEviction(o *object) {
 	o.emit("UserCreated", `{"userId":"u1","email":"a@b"}`, 1)
 	o.elapse(time.Hour)
 	o.emit("OrderCompleted", `{"userId":"u1","total":3}`, 2)
@@ -287,7 +287,7 @@ func eventEviction(t *testing.T, o *object) {
 	totals := o.get("/projection/order_totals").json(projected("order_totals",
 		`{"daily":{"$text":{"count":1,"total":3},"$text":{"count":1,"total":4}},"monthly":{"$text":{$any}}}`, 3))
 	if months := totals[3]; months != `"count":2,"total":7` && !strings.Contains(months, `:{"count":1,"total":4`) {
-		t.Errorf("monthly totals = %s, want 2 orders of 7 in sum", months)
+		o.t.Errorf("monthly totals = %s, want 2 orders of 7 in sum", months)
 	}
 	o.get("/projection/user_summary").json(projected("user_summary",
 		`{"u1":{"userId":"u1","email":"a@b","createdAt":$ms,"orderCount":2,"totalSpent":7}}`, 3))

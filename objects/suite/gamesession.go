@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -109,33 +108,33 @@ func (g *table) play(position int, winner string) {
 	g.tell(fmt.Sprintf(`{"type":"move","playerId":%q,"position":%d,"symbol":%q,"gameState":%s}`, g.ids[player], position, symbol, g.state(status)))
 }
 
-func gameState(_ *testing.T, o *object) {
+// noThird demands that nobody else can join.
+func (g *table) noThird() {
+	g.o.t.Helper()
+	if _, status, body := g.o.upgrade(); status != http.StatusBadRequest || body != "Game is full" {
+		g.o.t.Fatalf("a third player = %d %s, want 400 Game is full", status, body)
+	}
+}
+
+func gameState(o *object) {
 	o.get("/state").json(`{"gameState":` + fresh() + `,"playerCount":0}`)
 	o.post("/reset", "").json(`{"success":true}`)
 	o.get("/state").json(`{"gameState":` + fresh() + `,"playerCount":0}`)
 	o.notFound("GET /", "POST /state", "GET /reset", "GET /state/", "DELETE /state")
 }
 
-func gameJoining(t *testing.T, o *object) {
+func gameJoining(o *object) {
 	g := newTable(o)
 	if g.ids[0] == g.ids[1] {
-		t.Errorf("both players have the id %s", g.ids[0])
+		o.t.Errorf("both players have the id %s", g.ids[0])
 	}
 	o.get("/state").json(`{"gameState":` + g.state("playing") + `,"playerCount":2}`)
-	third, resp := o.upgrade()
-	if third != nil || resp.StatusCode != http.StatusBadRequest {
-		t.Fatalf("a third player = %d, want 400", resp.StatusCode)
-	}
-	body := make([]byte, 100)
-	n, _ := resp.Body.Read(body)
-	if got := string(body[:n]); got != "Game is full" {
-		t.Errorf("a third player = %q, want Game is full", got)
-	}
+	g.noThird()
 	g.seats[0].idle()
 	g.seats[1].idle()
 }
 
-func gameWon(_ *testing.T, o *object) {
+func gameWon(o *object) {
 	g := newTable(o)
 	for _, position := range []int{4, 0, 2, 1} {
 		g.play(position, "")
@@ -146,7 +145,7 @@ func gameWon(_ *testing.T, o *object) {
 	g.seats[0].refuses("Game is not in progress", `{"type":"move","position":8}`)
 }
 
-func gameLines(_ *testing.T, o *object) {
+func gameLines(o *object) {
 	g := newTable(o)
 	for _, line := range [][3]int{{0, 1, 2}, {3, 4, 5}, {6, 7, 8}, {0, 3, 6}, {1, 4, 7}, {2, 5, 8}, {0, 4, 8}, {2, 4, 6}} {
 		var others []int // two fields that are not in the line
@@ -166,7 +165,7 @@ func gameLines(_ *testing.T, o *object) {
 	}
 }
 
-func gameDraw(_ *testing.T, o *object) {
+func gameDraw(o *object) {
 	g := newTable(o)
 	for _, position := range []int{0, 1, 2, 4, 3, 5, 7, 6} {
 		g.play(position, "")
@@ -174,7 +173,7 @@ func gameDraw(_ *testing.T, o *object) {
 	g.play(8, "draw")
 }
 
-func gameRefusals(_ *testing.T, o *object) {
+func gameRefusals(o *object) {
 	g := newTable(o)
 	x, other := g.seats[0], g.seats[1]
 	other.refuses("Not your turn", `{"type":"move","position":0}`, `{"type":"move","position":99}`)
@@ -189,7 +188,7 @@ func gameRefusals(_ *testing.T, o *object) {
 	o.get("/state").json(`{"gameState":` + g.state("playing") + `,"playerCount":2}`)
 }
 
-func gameChat(_ *testing.T, o *object) {
+func gameChat(o *object) {
 	g := newTable(o)
 	g.seats[1].send(`{"type":"chat","message":"hi <X>"}`)
 	g.tell(fmt.Sprintf(`{"type":"chat","playerId":%q,"playerName":"Player O","message":"hi <X>","timestamp":$ms}`, g.ids[1]))
@@ -217,7 +216,7 @@ func (g *table) back(player int) {
 	g.tell(`{"type":"game_started","gameState":` + g.state("playing") + `}`)
 }
 
-func gamePause(_ *testing.T, o *object) {
+func gamePause(o *object) {
 	g := newTable(o)
 	g.play(0, "")
 	g.leave(1)
@@ -232,7 +231,7 @@ func gamePause(_ *testing.T, o *object) {
 	g.play(2, "X")
 }
 
-func gameXComesBack(_ *testing.T, o *object) {
+func gameXComesBack(o *object) {
 	g := newTable(o)
 	g.play(0, "")
 	g.play(1, "")
@@ -243,15 +242,13 @@ func gameXComesBack(_ *testing.T, o *object) {
 	g.play(4, "")
 }
 
-func gameFull(t *testing.T, o *object) {
+func gameFull(o *object) {
 	g := newTable(o)
 	for _, position := range []int{0, 3, 1, 4} {
 		g.play(position, "")
 	}
 	g.play(2, "X")
-	if third, resp := o.upgrade(); third != nil || resp.StatusCode != http.StatusBadRequest {
-		t.Fatalf("a third player of a finished game = %d, want 400", resp.StatusCode)
-	}
+	g.noThird()
 	g.seats[0].close()
 	g.seats[1].gets(fmt.Sprintf(`{"type":"player_left","playerId":%q,"playerCount":1}`, g.ids[0]))
 	g.seats[1].idle()
@@ -261,14 +258,14 @@ func gameFull(t *testing.T, o *object) {
 	g.seats[1].idle()
 }
 
-func gameReset(_ *testing.T, o *object) {
+func gameReset(o *object) {
 	s, _ := sit(o, fresh(), "X", 1)
 	o.post("/reset", "").json(`{"success":true}`)
 	s.gets(`{"type":"game_reset","gameState":` + fresh() + `}`)
 	s.refuses("Game is not in progress", `{"type":"move","position":0}`)
 }
 
-func gameRestart(_ *testing.T, o *object) {
+func gameRestart(o *object) {
 	g := newTable(o)
 	g.play(0, "")
 	g.play(4, "")
@@ -282,7 +279,7 @@ func gameRestart(_ *testing.T, o *object) {
 	g.play(2, "X")
 }
 
-func gameHibernation(_ *testing.T, o *object) {
+func gameHibernation(o *object) {
 	g := newTable(o)
 	g.play(0, "")
 	o.elapse(3 * time.Hour)

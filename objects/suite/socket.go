@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -26,8 +27,9 @@ type socket struct {
 	wg       sync.WaitGroup
 }
 
-// upgrade asks for a WebSocket. The socket is nil if the answer is another.
-func (o *object) upgrade() (*socket, *http.Response) {
+// upgrade asks for a WebSocket. If the answer is another the socket is nil, and
+// status and body tell which.
+func (o *object) upgrade() (s *socket, status int, body string) {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -36,21 +38,26 @@ func (o *object) upgrade() (*socket, *http.Response) {
 	if err != nil && (resp == nil || resp.StatusCode == http.StatusSwitchingProtocols) {
 		o.t.Fatalf("open a socket: %v", err)
 	}
+	defer resp.Body.Close() //nolint:errcheck // it is in memory
 	if err != nil {
-		return nil, resp
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			o.t.Fatalf("read the answer to a handshake: %v", err)
+		}
+		return nil, resp.StatusCode, string(data)
 	}
-	s := &socket{t: o.t, conn: conn, messages: make(chan string, maxUnread), end: make(chan struct{})}
+	s = &socket{t: o.t, conn: conn, messages: make(chan string, maxUnread), end: make(chan struct{})}
 	s.wg.Go(s.read)
 	o.t.Cleanup(s.drop)
-	return s, resp
+	return s, resp.StatusCode, ""
 }
 
 // dial opens a WebSocket.
 func (o *object) dial() *socket {
 	o.t.Helper()
-	s, resp := o.upgrade()
+	s, status, body := o.upgrade()
 	if s == nil {
-		o.t.Fatalf("open a socket = %d, want 101", resp.StatusCode)
+		o.t.Fatalf("open a socket = %d %s, want 101", status, short(body))
 	}
 	return s
 }
@@ -112,13 +119,15 @@ func (s *socket) sendKind(kind int, message string) {
 // next gives the next message.
 func (s *socket) next() string {
 	s.t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	select {
 	case message, ok := <-s.messages:
 		if !ok {
 			s.t.Fatal("the socket was closed, want a message")
 		}
 		return message
-	case <-time.After(patience):
+	case <-late.C:
 		s.t.Fatal("no message came")
 	}
 	return ""

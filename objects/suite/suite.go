@@ -57,7 +57,7 @@ func Cases() []Case {
 // script is what a case does with an object that nobody has used before.
 type script struct {
 	name string
-	run  func(t *testing.T, o *object)
+	run  func(o *object)
 }
 
 func class(name string, scripts []script) []Case {
@@ -65,7 +65,7 @@ func class(name string, scripts []script) []Case {
 	for i, s := range scripts {
 		cases[i] = Case{name + "/" + s.name, func(t *testing.T, target Target) {
 			t.Helper()
-			s.run(t, newObject(t, target, name))
+			s.run(newObject(t, target, name))
 		}}
 	}
 	return cases

@@ -2,7 +2,6 @@ package suite
 
 import (
 	"net/http"
-	"testing"
 	"time"
 )
 
@@ -19,26 +18,26 @@ func userSessionCases() []script {
 
 const newSession = `{"id":"$uuid","userId":"u1","data":{},"createdAt":$ms,"lastActivity":$ms}`
 
-func sessionLife(t *testing.T, o *object) {
+func sessionLife(o *object) {
 	s := o.post("/session", `{"userId":"u1"}`).json(newSession)
-	id, created := s[0], number(t, s[1])
+	id, created := s[0], number(o.t, s[1])
 	if s[2] != s[1] {
-		t.Errorf("lastActivity of a new session = %s, want createdAt, %s", s[2], s[1])
+		o.t.Errorf("lastActivity of a new session = %s, want createdAt, %s", s[2], s[1])
 	}
 	s = o.get("/session/" + id).json(newSession)
-	if s[0] != id || number(t, s[1]) != created || number(t, s[2]) < created {
-		t.Errorf("session = %v, want id %s, createdAt %d and a lastActivity not before", s, id, created)
+	if s[0] != id || number(o.t, s[1]) != created || number(o.t, s[2]) < created {
+		o.t.Errorf("session = %v, want id %s, createdAt %d and a lastActivity not before", s, id, created)
 	}
 	o.get("/session/" + id + "/more").json(newSession)
 	if other := o.post("/session", `{"userId":"u1"}`).json(newSession)[0]; other == id {
-		t.Errorf("two sessions have the id %s", id)
+		o.t.Errorf("two sessions have the id %s", id)
 	}
 	o.delete("/session/"+id, "").json(`{"deleted":true}`)
 	o.get("/session/"+id).text(http.StatusNotFound, "Session not found")
 	o.delete("/session/"+id, "").text(http.StatusNotFound, "Session not found")
 }
 
-func sessionData(_ *testing.T, o *object) {
+func sessionData(o *object) {
 	tests := []struct{ given, want string }{
 		{`{}`, `"data":{}`},
 		{`{"userId":"u"}`, `"userId":"u","data":{}`},
@@ -63,29 +62,29 @@ func sessionData(_ *testing.T, o *object) {
 	}
 }
 
-func sessionRefusals(_ *testing.T, o *object) {
+func sessionRefusals(o *object) {
 	o.refusesBadJSON(http.MethodPost, "/session")
 	o.notFound("GET /", "GET /session", "PUT /session", "POST /session/", "POST /session/x", "PATCH /session/x", "GET /sessions")
 	for _, id := range []string{"", "x", "00000000-0000-4000-8000-000000000000", "%2e", repeat(3000)[1:2990]} {
 		o.get("/session/"+id).text(http.StatusNotFound, "Session not found")
 		o.delete("/session/"+id, "").text(http.StatusNotFound, "Session not found")
 	}
-	o.post("/session", `{"data":`+repeat(3<<20)+`}`).failure(http.StatusRequestEntityTooLarge, "body_too_large")
+	o.post("/session", `{"data":`+repeat(tooLarge)+`}`).failure(http.StatusRequestEntityTooLarge, "body_too_large")
 	o.post("/session", `{"data":`+repeat(1<<20)+`}`).json(`{"id":"$uuid","data":"$text","createdAt":$ms,"lastActivity":$ms}`)
 }
 
-func sessionRestart(t *testing.T, o *object) {
+func sessionRestart(o *object) {
 	s := o.post("/session", `{"userId":"u1"}`).json(newSession)
 	gone := o.post("/session", `{"userId":"u1"}`).json(newSession)[0]
 	o.delete("/session/"+gone, "").json(`{"deleted":true}`)
 	o.restart()
 	if got := o.get("/session/" + s[0]).json(newSession); got[0] != s[0] || got[1] != s[1] {
-		t.Errorf("session after a restart = %v, want %v", got, s)
+		o.t.Errorf("session after a restart = %v, want %v", got, s)
 	}
 	o.get("/session/"+gone).text(http.StatusNotFound, "Session not found")
 }
 
-func sessionExpiry(_ *testing.T, o *object) {
+func sessionExpiry(o *object) {
 	first := o.post("/session", `{"userId":"u1"}`).json(newSession)[0]
 	o.elapse(time.Hour)
 	second := o.post("/session", `{"userId":"u1"}`).json(newSession)[0]
@@ -99,7 +98,7 @@ func sessionExpiry(_ *testing.T, o *object) {
 	o.get("/session/"+second).text(http.StatusNotFound, "Session not found")
 }
 
-func sessionActivity(_ *testing.T, o *object) {
+func sessionActivity(o *object) {
 	read := o.post("/session", `{"userId":"u1"}`).json(newSession)[0]
 	left := o.post("/session", `{"userId":"u1"}`).json(newSession)[0]
 	for range 2 {

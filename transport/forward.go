@@ -1,0 +1,147 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// Bounds of the connections that calls are forwarded on.
+const (
+	forwardIdlePerPeer = 256
+	forwardIdle        = 90 * time.Second
+	// continueWait is how long a call with a large body waits for the owner to
+	// want it. The owner always says so, or refuses; only a broken one is silent.
+	continueWait = 30 * time.Second
+	copyBytes    = 32 << 10
+)
+
+// Peers sends calls to other nodes.
+type Peers struct {
+	http *http.Transport
+}
+
+// NewPeers makes Peers that dial nodes by name.
+func NewPeers(dial func(ctx context.Context, node string) (net.Conn, error)) *Peers {
+	return &Peers{http: &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			node, _, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, fmt.Errorf("transport: node %q: %w", address, err)
+			}
+			return dial(ctx, node)
+		},
+		DisableCompression:    true,
+		MaxIdleConnsPerHost:   forwardIdlePerPeer,
+		IdleConnTimeout:       forwardIdle,
+		ExpectContinueTimeout: continueWait,
+	}}
+}
+
+// Close closes the connections that carry no call.
+func (p *Peers) Close() { p.http.CloseIdleConnections() }
+
+// forward sends a call to its owner and copies the answer to w. Until a
+// connection was had nothing was sent, so the call certainly did not run; after
+// that only the owner's own word proves it.
+func (p *Peers) forward(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID, node string) error {
+	var sending atomic.Bool
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sending.Store(true) }})
+	resp, err := p.http.RoundTrip(outgoing(ctx, r, target, socket, node))
+	switch {
+	case err != nil && r.Context().Err() != nil:
+		return nil // the client is gone: nobody is there to be told
+	case err != nil && sending.Load():
+		return fmt.Errorf("%w: the link to node %s broke: %w", actor.ErrOutcomeUnknown, node, err)
+	case err != nil:
+		return fmt.Errorf("%w: node %s cannot be reached: %w", actor.ErrNotOwner, node, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // what was wanted of it was read
+	if word := resp.Header.Get(headerError); word != "" {
+		return fmt.Errorf("transport: node %s: %w", node, errorOfPeer(word))
+	}
+	return copyAnswer(w, resp)
+}
+
+// outgoing makes the request between nodes. The path and query are those that
+// the object sees.
+func outgoing(ctx context.Context, r *http.Request, target actor.Target, socket actor.SocketID, node string) *http.Request {
+	out := r.WithContext(ctx)
+	out.Header = r.Header.Clone()
+	u := *r.URL
+	u.Scheme, u.Host = "http", net.JoinHostPort(node, "0")
+	out.URL, out.RequestURI, out.Close = &u, "", false
+	for _, own := range []string{headerName, headerSocket, headerError, headerSwitch} {
+		out.Header.Del(own)
+	}
+	out.Header.Set(headerClass, target.Class)
+	out.Header.Set(headerObject, target.ID.String())
+	out.Header.Set(headerClient, r.RemoteAddr)
+	if target.Name != "" {
+		out.Header.Set(headerName, url.PathEscape(target.Name))
+	}
+	if socket != (actor.SocketID{}) {
+		// The link's connection stays HTTP; the socket's messages go another way.
+		out.Header.Set(headerSocket, socket.String())
+		out.Header.Set(headerSwitch, out.Header.Get("Upgrade"))
+		out.Header.Del("Connection")
+		out.Header.Del("Upgrade")
+	}
+	if out.ContentLength < 0 || out.ContentLength > replayBytes {
+		out.Header.Set("Expect", "100-continue") // a refusal must come before the body is gone
+	}
+	if out.Header.Get("User-Agent") == "" {
+		out.Header.Set("User-Agent", "") // none, instead of the library's own
+	}
+	return out
+}
+
+// copyAnswer writes the owner's answer as it comes. A break after the head
+// aborts the client's connection, so that the client sees it too.
+func copyAnswer(w http.ResponseWriter, resp *http.Response) error {
+	h := w.Header()
+	maps.Copy(h, resp.Header)
+	if h.Get(headerSwitch) != "" {
+		h.Del(headerSwitch)
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		return nil
+	}
+	for key := range resp.Trailer {
+		h.Add("Trailer", key)
+	}
+	w.WriteHeader(resp.StatusCode)
+	flusher, _ := w.(http.Flusher)
+	buf := make([]byte, min(copyBytes, max(resp.ContentLength, 512)))
+	if resp.ContentLength < 0 {
+		buf = make([]byte, copyBytes)
+	}
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return nil //nolint:nilerr // the client is gone
+			}
+			if resp.ContentLength < 0 && flusher != nil {
+				flusher.Flush()
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	maps.Copy(h, resp.Trailer)
+	return nil
+}
