@@ -264,6 +264,7 @@ func (act *activation) load() error {
 	act.mu.Lock()
 	defer act.mu.Unlock()
 	act.recorded, act.recordedName, act.recordedFrame = true, record.Name, record.Frame
+	act.emptied = true // perhaps by an activation before that did not get to forget it
 	act.frame, act.auto = record.Frame, record.Auto
 	if act.name == "" {
 		act.name = record.Name

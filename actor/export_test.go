@@ -1,5 +1,18 @@
 package actor
 
+import "github.com/cockroachdb/pebble/v2"
+
 // BreakOutputGate makes a broken variant of the host for tests: what leaves its
 // objects waits for no write.
 func (h *Host) BreakOutputGate() { h.ungated = true }
+
+// Keys counts the keys of the whole database but the shards' positions.
+func (s *Store) Keys() (n int, err error) {
+	err = s.scan(pebble.IterOptions{}, false, func(key, _ []byte) (bool, error) {
+		if key[kindKeyBytes-1] != kindPosition {
+			n++
+		}
+		return true, nil
+	})
+	return n, err
+}

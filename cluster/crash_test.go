@@ -90,7 +90,7 @@ func (r *crashRun) survive(t *testing.T, p picture, seed int64) (*crashRun, erro
 	t.Helper()
 	point := p.before.(crashPoint)
 	next := &crashRun{fs: newCrashFS(p.fs, seed), histories: point.histories, round: r.round, cfg: r.cfg}
-	next.cfg.FS, next.cfg.Control = next.fs, p.after.(ControlStore)
+	next.cfg.FS, next.cfg.Control = next.fs, p.after.(*MemoryControl)
 	n, err := tryStart(t, next.cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start after the crash: %w", err)

@@ -137,7 +137,7 @@ func (f crashFile) SyncTo(length int64) (bool, error) {
 }
 
 // cloneControl copies a control store of which every call was durable.
-func cloneControl(from ControlStore) (ControlStore, error) {
+func cloneControl(from ControlStore) (*MemoryControl, error) {
 	to := NewMemoryControl()
 	first, err := from.FirstIndex()
 	if err != nil {

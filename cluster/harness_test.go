@@ -20,7 +20,7 @@ import (
 const testDir = "/data/node"
 
 // startWait bounds how long a test waits for a node to own its shards.
-const startWait = 10 * time.Second
+const startWait = 60 * time.Second
 
 // testNode is a node on a file system of the test's, with a test state.
 type testNode struct {

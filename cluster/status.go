@@ -26,8 +26,8 @@ type ShardStatus struct {
 	// the last one that it contained when it was last made durable.
 	AppliedIndex  uint64
 	SnapshotIndex uint64
-	FirstIndex    uint64 // of the log, 0 if it is empty
-	LastIndex     uint64
+	FirstIndex    uint64 // of the log, 0 if all of it was cut
+	LastIndex     uint64 // of the log, or of the snapshot behind which all of it was cut
 	InFlightBytes int
 	// Stopped is why the replica takes part no more, or nil.
 	Stopped error
@@ -49,11 +49,11 @@ func (n *Node) Status() Status {
 
 func (g *group) status() ShardStatus {
 	s := ShardStatus{
-		Shard: g.shard, Term: g.raft.CurrentTerm(), State: g.raft.State().String(),
+		Shard: g.shard, Term: g.raft.CurrentTerm(), State: g.raft.State().String(), LastIndex: g.raft.LastIndex(),
 		AppliedIndex: g.fsm.position.Load(), SnapshotIndex: g.lastStub.Load(), Stopped: g.failed(),
 	}
 	g.store.mu.Lock()
-	s.FirstIndex, s.LastIndex = g.store.first, g.store.last
+	s.FirstIndex = g.store.first
 	g.store.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -122,11 +122,12 @@ func (c *coordinationService) acquire(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, asRefusal(err, errLockRequest)
 	}
+	at := now()
 	l := old
-	l.ExpiresAt = now() + int64(math.Ceil(life))
+	l.ExpiresAt = at + int64(math.Ceil(life))
 	switch {
 	case !there || !old.held():
-		l = lock{newUUID(), key, in.get("ownerId"), now(), l.ExpiresAt, 0}
+		l = lock{newUUID(), key, in.get("ownerId"), at, l.ExpiresAt, 0}
 	case !old.ownedBy(owner):
 		return acquireAnswer{HeldBy: old.OwnerID, ExpiresAt: old.ExpiresAt}, nil
 	}

@@ -34,9 +34,10 @@ func (l *layout) balance() {
 func (l *layout) bestMove() (best move, needed bool) {
 	best.to = none
 	var bestRank rank
+	targets := l.targets()
 	for shard, set := range l.sets {
 		for slot, from := range set {
-			for to := range l.nodes {
+			for _, to := range targets {
 				if !l.fresh[to] && !l.needed(from, to) || l.has(shard, to) {
 					continue
 				}
@@ -49,6 +50,23 @@ func (l *layout) bestMove() (best move, needed bool) {
 		}
 	}
 	return best, best.to != none && l.needed(best.from, best.to)
+}
+
+// targets gives the nodes that a copy may move to: all while a bound is broken.
+func (l *layout) targets() []int {
+	var all, fresh []int
+	broken := false
+	for node, load := range l.load {
+		all = append(all, node)
+		if l.fresh[node] {
+			fresh = append(fresh, node)
+		}
+		broken = broken || load < l.low || load > l.high
+	}
+	if broken {
+		return all
+	}
+	return fresh
 }
 
 // needed says whether a copy must move from a node to the other for their bounds.

@@ -5,22 +5,17 @@ import (
 	"testing"
 )
 
-// TestRelieve makes the bound of homes reachable only by a chain: every shard of
-// the full node has its other copy on a node that is full as well.
-func TestRelieve(t *testing.T) {
+// TestPassHome makes a bound reachable only by a chain: every shard of the full
+// node has its other copy on a node that is full as well.
+func TestPassHome(t *testing.T) {
 	l := &layout{
 		nodes: sorted(nodes(3)),
 		sets:  [][]int{{0, 1}, {0, 1}, {0, 1}, {1, 2}, {1, 2}},
 		home:  []int{0, 0, 0, 1, 1},
-		ring:  []int{none, none, none, none, none},
-		homes: 2,
 	}
 	count := []int{3, 2, 0}
-	if !l.relieve(0, count) {
-		t.Fatal("relieve(0) = false, want a chain by node 1 to node 2")
-	}
-	if got := fmt.Sprint(count); got != "[2 2 1]" {
-		t.Errorf("homes after relieve = %v, want [2 2 1]", got)
+	if !l.passHome(0, count, func(to int) bool { return count[to] < 2 }) {
+		t.Fatal("passHome(0) = false, want a chain by node 1 to node 2")
 	}
 	counted := make([]int, 3)
 	for shard, home := range l.home {
@@ -29,15 +24,15 @@ func TestRelieve(t *testing.T) {
 			t.Errorf("home of shard %d = %d, want one of %v", shard, home, l.sets[shard])
 		}
 	}
-	if fmt.Sprint(counted) != fmt.Sprint(count) {
-		t.Errorf("homes = %v, want as counted %v", counted, count)
+	if got := fmt.Sprint(count, counted); got != "[2 2 1] [2 2 1]" {
+		t.Errorf("homes after passHome, as counted and as they are, = %s, want [2 2 1] [2 2 1]", got)
 	}
-	if l.relieve(2, []int{2, 2, 3}) {
-		t.Error("relieve(2) with no room = true, want false")
+	if l.passHome(2, count, func(int) bool { return false }) {
+		t.Error("passHome(2) to no node = true, want false")
 	}
 }
 
-// TestHomesLeaveAFullNode starts with all homes on one node.
+// TestHomesLeaveAFullNode starts with as many homes on one node as it can have.
 func TestHomesLeaveAFullNode(t *testing.T) {
 	const shards = 32
 	members := nodes(7)
@@ -50,7 +45,7 @@ func TestHomesLeaveAFullNode(t *testing.T) {
 		}
 	}
 	if err := checkBounds(shards, members, now); err == nil {
-		t.Fatal("homes are within the bound already, want node-4 beyond it")
+		t.Fatal("homes are within the bounds already, want node-4 beyond them")
 	}
 	after := Wanted(shards, members, now)
 	if err := checkBounds(shards, members, after); err != nil {

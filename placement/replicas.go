@@ -21,7 +21,8 @@ const Copies = 3
 //
 //   - A set has min(3, n) nodes and keeps those that it has, unless one is no
 //     longer a member or a bound below asks for its place.
-//   - A node is home of at most ceil(1.25 × shards/n) + 1 shards.
+//   - A node is home of floor(0.75 × shards/n) - 1 to ceil(1.25 × shards/n) + 1
+//     shards.
 //   - A node has from floor(0.75 × 3·shards/n) - 1 to ceil(1.25 × 3·shards/n) + 1
 //     copies.
 //   - Nodes that come into a set come from other zones than those it has, where
@@ -57,12 +58,14 @@ type layout struct {
 	ring     []int      // of each shard the home that the ring prefers
 	affinity [][]uint64 // of each shard and node; the higher, the better
 	size     int        // of each set
-	homes    int        // the most homes of a node
-	low      int        // the fewest copies of a node
-	fair     int        // the average, rounded up
-	full     int        // copies at which a node takes no more for its zone's sake
-	high     int        // the most copies of a node
-	fresh    []bool     // nodes that hold nothing of now
+
+	fewestHomes, mostHomes int // of a node
+
+	low   int    // the fewest copies of a node
+	fair  int    // the average, rounded up
+	full  int    // copies at which a node takes no more for its zone's sake
+	high  int    // the most copies of a node
+	fresh []bool // nodes that hold nothing of now
 
 	sets [][]int
 	home []int // of each shard; none until chosen
@@ -77,16 +80,17 @@ func newLayout(shards int, members []Member, now [][]NodeID) *layout {
 	nodes := sorted(ranked)
 	n, size := len(nodes), min(Copies, len(nodes))
 	l := &layout{
-		nodes: nodes,
-		size:  size,
-		homes: ceilDiv(5*shards, 4*min(n, shards)) + 1,
-		low:   3*size*shards/(4*n) - 1,
-		fair:  ceilDiv(size*shards, n),
-		full:  ceilDiv(5*size*shards, 4*n),
-		high:  ceilDiv(5*size*shards, 4*n) + 1,
-		sets:  make([][]int, shards),
-		home:  make([]int, shards),
-		load:  make([]int, n),
+		nodes:       nodes,
+		size:        size,
+		fewestHomes: 3*shards/(4*min(n, shards)) - 1,
+		mostHomes:   ceilDiv(5*shards, 4*min(n, shards)) + 1,
+		low:         3*size*shards/(4*n) - 1,
+		fair:        ceilDiv(size*shards, n),
+		full:        ceilDiv(5*size*shards, 4*n),
+		high:        ceilDiv(5*size*shards, 4*n) + 1,
+		sets:        make([][]int, shards),
+		home:        make([]int, shards),
+		load:        make([]int, n),
 	}
 	index := make(map[NodeID]int, n)
 	for i, m := range nodes {

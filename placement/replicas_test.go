@@ -114,7 +114,7 @@ func TestWantedHistories(t *testing.T) {
 	for _, run := range []struct {
 		shards, events int
 		seeds          uint64
-	}{{1, 30, 8}, {2, 30, 8}, {4, 60, 8}, {8, 60, 8}, {16, 60, 8}, {32, 60, 6}, {64, 20, 4}, {256, 4, 3}} {
+	}{{1, 30, 8}, {2, 30, 8}, {4, 60, 8}, {8, 60, 8}, {16, 60, 8}, {32, 60, 6}, {64, 20, 4}, {256, 3, 2}} {
 		t.Run(fmt.Sprint(run.shards), func(t *testing.T) {
 			t.Parallel()
 			var worst, total float64
@@ -264,15 +264,16 @@ func checkBounds(shards int, members []Member, wanted [][]NodeID) error {
 		}
 		homes[set[0]]++
 	}
-	homesBound := int(math.Ceil(1.25*float64(shards)/float64(min(n, shards)))) + 1
+	perNode := float64(shards) / float64(min(n, shards))
+	fewest, most := int(math.Floor(0.75*perNode))-1, int(math.Ceil(1.25*perNode))+1
 	average := float64(min(3, n)*shards) / float64(n)
 	low, high := int(math.Floor(0.75*average))-1, int(math.Ceil(1.25*average))+1
 	if len(copies) > n || low > 0 && len(copies) < n {
 		return fmt.Errorf("%d nodes hold copies, want %d", len(copies), n)
 	}
 	for id, count := range copies {
-		if homes[id] > homesBound {
-			return fmt.Errorf("%s is home of %d shards, want at most %d", id, homes[id], homesBound)
+		if homes[id] < fewest || homes[id] > most {
+			return fmt.Errorf("%s is home of %d shards, want %d to %d", id, homes[id], fewest, most)
 		}
 		if count < low || count > high {
 			return fmt.Errorf("%s has %d copies, want %d to %d", id, count, low, high)

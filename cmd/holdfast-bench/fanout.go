@@ -99,7 +99,7 @@ func newAudience(ctx context.Context, url string, size int) (*audience, error) {
 			a.close()
 			return nil, fmt.Errorf("dial %s as socket %d: %w", url, len(a.sockets)+1, err)
 		}
-		response.Body.Close() //nolint:errcheck // empty after a handshake
+		response.Body.Close()
 		a.sockets = append(a.sockets, socket)
 		a.readers.Go(func() { a.read(socket) })
 	}

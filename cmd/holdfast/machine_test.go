@@ -103,7 +103,7 @@ func (m *machine) tryStop() error {
 	}
 	node := m.node
 	m.node = nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.t.Context()), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.t.Context()), 5*time.Minute)
 	defer cancel()
 	return node.Close(ctx)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,9 +11,8 @@ import (
 	"github.com/holdfast-dev/holdfast/placement"
 )
 
-// clusterEvents turns what the shards tell into metrics, and the few things that
-// an operator must read into log lines.
-func clusterEvents(f promauto.Factory, log *slog.Logger) cluster.Events {
+// clusterEvents turns what the shards tell into metrics.
+func clusterEvents(f promauto.Factory) cluster.Events {
 	elections := f.NewCounter(prometheus.CounterOpts{Name: "leaderships_won_total", Help: "Elections that this node won."})
 	entryBytes := f.NewHistogram(prometheus.HistogramOpts{Name: "log_entry_bytes", Help: "Bytes of batches that share a log entry.", Buckets: sizeBuckets()})
 	entryBatches := f.NewHistogram(prometheus.HistogramOpts{Name: "log_entry_batches", Help: "Batches that share a log entry.", Buckets: batchBuckets()})
@@ -43,17 +41,12 @@ func clusterEvents(f promauto.Factory, log *slog.Logger) cluster.Events {
 		SnapshotTaken: func(_ placement.ShardID, _ uint64, _ time.Duration, err error) {
 			snapshots.WithLabelValues(result(err)).Inc()
 		},
-		ReplicaStopped: func(shard placement.ShardID, err error) {
-			stopped.Inc()
-			log.Error("replica stopped", "shard", int(shard), "error", err)
-		},
-		StorageFull: func(isFull bool, freeBytes uint64) {
+		ReplicaStopped: func(placement.ShardID, error) { stopped.Inc() },
+		StorageFull: func(isFull bool, _ uint64) {
 			if isFull {
 				full.Set(1)
-				log.Error("disk full: writes are refused", "free_bytes", freeBytes)
 			} else {
 				full.Set(0)
-				log.Info("disk has room again: writes are accepted", "free_bytes", freeBytes)
 			}
 		},
 	}

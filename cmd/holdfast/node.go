@@ -102,7 +102,7 @@ func (n *Node) start(ctx context.Context, cfg Config, parts Parts, registry *pro
 }
 
 func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory promauto.Factory) (err error) {
-	events := clusterEvents(factory, n.log)
+	events := clusterEvents(factory)
 	// The host exists before the first shard starts, and hence before this is called.
 	events.OwnershipChanged = func(shard placement.ShardID, ownership uint64) {
 		n.host.SetOwnership(uint32(shard), ownership)

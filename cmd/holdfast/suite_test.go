@@ -12,6 +12,7 @@ import (
 
 // The classes, over real sockets and a real disk.
 func TestSuiteOnLoopback(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.start()
 	suite.Run(t, suite.Target{URL: func() string { return m.url }, Restart: m.restart})
@@ -19,6 +20,7 @@ func TestSuiteOnLoopback(t *testing.T) {
 
 // The classes, served by the binary as users run it.
 func TestSuiteOnBinary(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	p := startProcess(t, dir)
 	suite.Run(t, suite.Target{
@@ -37,6 +39,7 @@ func TestSuiteOnBinary(t *testing.T) {
 
 // The classes, a node and a bubble for each case, so that days pass in no time.
 func TestSuiteInBubble(t *testing.T) {
+	t.Parallel()
 	for _, c := range suite.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -81,7 +81,7 @@ func (o *object) try(method, path, body string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read
+	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	return answer{o, method + " " + path + " " + short(body), resp.StatusCode, resp.Header.Get("Content-Type"), string(data)}, err
 }

@@ -38,7 +38,7 @@ func (o *object) upgrade() (s *socket, status int, body string) {
 	if err != nil && (resp == nil || resp.StatusCode == http.StatusSwitchingProtocols) {
 		o.t.Fatalf("open a socket: %v", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is in memory
+	defer resp.Body.Close()
 	if err != nil {
 		data, err := io.ReadAll(resp.Body)
 		if err != nil {
