@@ -261,10 +261,14 @@ func (act *activation) load() error {
 	if err != nil {
 		return err
 	}
+	// An activation before this one may have emptied the object and not got to forget it.
+	empty, err := act.host.store.Empty(act.target.ID)
+	if err != nil {
+		return err
+	}
 	act.mu.Lock()
 	defer act.mu.Unlock()
-	act.recorded, act.recordedName, act.recordedFrame = true, record.Name, record.Frame
-	act.emptied = true // perhaps by an activation before that did not get to forget it
+	act.recorded, act.recordedName, act.recordedFrame, act.emptied = true, record.Name, record.Frame, empty
 	act.frame, act.auto = record.Frame, record.Auto
 	if act.name == "" {
 		act.name = record.Name

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,11 +68,11 @@ func TestSettingTheAlarm(t *testing.T) {
 		b.get("/set?in=1h")
 		want(t, "the alarm in ms", b.get("/get"), "3600000")
 		b.get("/set?in=2s") // the last one wins
-		sleep(2*time.Second - time.Millisecond)
+		pass(2*time.Second - time.Millisecond)
 		d.want(t, "")
-		sleep(time.Millisecond)
+		pass(time.Millisecond)
 		d.want(t, "2s#0")
-		sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		d.want(t, "")
 		want(t, "the alarm after its run", b.get("/get"), "none")
 
@@ -81,7 +82,7 @@ func TestSettingTheAlarm(t *testing.T) {
 		b.get("/set?in=1m")
 		b.get("/delete")
 		want(t, "the deleted alarm", b.get("/get"), "none")
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "")
 	})
 }
@@ -108,7 +109,7 @@ func TestAlarmsThatAreRefused(t *testing.T) {
 	}}
 	inBubble(t, hopeful, func(b *bubble) {
 		b.begin("/", "")
-		sleep(time.Minute)
+		pass(time.Minute)
 		if _, ok, _ := b.Store().Alarm(b.thing.ID); ok {
 			t.Error("an alarm without an Alarm method was not dropped")
 		}
@@ -129,9 +130,9 @@ func TestAnAlarmIsNeverEarly(t *testing.T) {
 	}.class()
 	inBubble(t, class, func(b *bubble) {
 		b.get("/")
-		sleep(time.Millisecond)
+		pass(time.Millisecond)
 		d.want(t, "")
-		sleep(time.Millisecond)
+		pass(time.Millisecond)
 		d.want(t, "alarm")
 	})
 }
@@ -155,7 +156,7 @@ func TestTheAlarmWithinItsRun(t *testing.T) {
 	})
 	inBubble(t, class, func(b *bubble) {
 		b.get("/set?in=1s")
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "1s#0 31s#0")
 	})
 }
@@ -172,7 +173,7 @@ func TestAnAlarmThatIsDeletedInItsRunIsNotRetried(t *testing.T) {
 		})
 		inBubble(t, class, func(b *bubble) {
 			b.get("/set?in=1s")
-			sleep(time.Hour)
+			pass(time.Hour)
 			d.want(t, "1s#0")
 		})
 	}
@@ -188,7 +189,7 @@ func TestAnAlarmThatATransactionTookBackIsOver(t *testing.T) {
 	})
 	inBubble(t, class, func(b *bubble) {
 		b.get("/set?in=1s")
-		sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		d.want(t, "1s#0")
 		want(t, "the alarm", b.get("/get"), "none")
 	})
@@ -218,10 +219,10 @@ func TestAnAlarmThatFailsIsRetriedSixTimes(t *testing.T) {
 		inBubble(t, class, func(b *bubble) {
 			b.get("/set?in=1s")
 			scheduled := time.Now().Add(time.Second)
-			sleep(2 * time.Second)
+			pass(2 * time.Second)
 			left := b.get("/get") // a retry is pending: the time is set
 			want(t, name+": an alarm is set while a retry is pending", left != "none", true)
-			sleep(time.Hour)
+			pass(time.Hour)
 			if len(times) != 7 {
 				t.Fatalf("%s: %d runs, want 7", name, len(times))
 			}
@@ -249,7 +250,7 @@ func TestARunThatSucceedsEndsTheRetries(t *testing.T) {
 	})
 	inBubble(t, class, func(b *bubble) {
 		b.get("/set?in=0s")
-		sleep(time.Hour)
+		pass(time.Hour)
 		if got := d.take(); !strings.HasSuffix(got, "#2") || strings.Count(got, "#") != 3 {
 			t.Errorf("runs: %s, want three", got)
 		}
@@ -269,7 +270,7 @@ func TestAnAbortedAlarmMayBeDropped(t *testing.T) {
 	})
 	inBubble(t, class, func(b *bubble) {
 		b.get("/set?in=1s")
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "1s#0")
 		want(t, "the alarm", b.get("/get"), "none")
 	})
@@ -291,12 +292,12 @@ func TestARunOfAlarmHasALimit(t *testing.T) {
 		})
 		inBubble(t, class, func(b *bubble) {
 			b.get("/set?in=0s")
-			sleep(15*time.Minute - time.Second)
+			pass(15*time.Minute - time.Second)
 			synctest.Wait()
 			if log := b.Log.String(); log != "" {
 				t.Errorf("%s: the log before the limit:\n%s", name, log)
 			}
-			sleep(time.Hour)
+			pass(time.Hour)
 			got := d.take()
 			if !strings.HasPrefix(got, "0s#0 ") || !strings.HasSuffix(got, "#1") || strings.Count(got, "#") != 2 {
 				t.Errorf("%s: runs %s, want a second one after the limit", name, got)
@@ -325,24 +326,24 @@ func TestAnAlarmOutlivesACrashOfItsNode(t *testing.T) {
 	})
 	inBubble(t, class, func(b *bubble) {
 		b.get("/set?in=1s")
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 		d.want(t, "1s#0")
 		b.Crash(gate.open) // during the run
 		synctest.Wait()
 		d.want(t, "2s#0")
 		want(t, "stored by the run", b.get("/value?key=k"), "v")
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "")
 
 		b.get("/set?in=1s")
 		b.Committer.Hold()
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 		d.want(t, "1s#0")
 		b.Crash(nil) // after the run, before its end was committed
 		synctest.Wait()
 		d.want(t, "2s#0")
 		b.Crash(nil) // after its end was committed
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "")
 	})
 	want(t, "most runs at a time", most, 1)
@@ -353,7 +354,7 @@ func TestAlarmsThatCameDueWhileTheNodeWasDown(t *testing.T) {
 	inBubble(t, waking(&d, nil), func(b *bubble) {
 		b.get("/set?in=1m")
 		b.Stop()
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "")
 		b.Restart()
 		d.want(t, "1h0m0s#0")
@@ -372,12 +373,12 @@ func TestAlarmsFollowTheOwnership(t *testing.T) {
 		}
 		b.get("/set?in=1m")
 		own(0, actor.ErrNotOwner)
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "")
 		own(2, nil)
 		d.want(t, "1h0m0s#0")
 		b.get("/set?in=1m")
-		sleep(time.Minute)
+		pass(time.Minute)
 		d.want(t, "1m0s#0")
 	})
 }
@@ -390,11 +391,11 @@ func TestAnAlarmIsMovedWhileItComesDue(t *testing.T) {
 		b.get("/set?in=10s")
 		b.Committer.Hold()
 		moving := b.begin("/set?in=1h", "")
-		sleep(time.Minute)
+		pass(time.Minute)
 		d.want(t, "")
 		b.Committer.Release()
 		b.wantBody(moving, "the call that moves the alarm", "")
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "1h0m0s#0")
 	})
 }
@@ -408,26 +409,27 @@ func TestALostEndOfARunIsNotCounted(t *testing.T) {
 		b.get("/set?in=1s")
 		b.Committer.SetFate(func(*actortest.Commit) actortest.Fate { return actortest.Refuse })
 		for range 20 {
-			sleep(time.Second)
+			pass(time.Second)
 			b.Committer.NextOwnership()
 		}
 		b.Committer.SetFate(nil)
-		sleep(10 * time.Second)
+		pass(10 * time.Second)
 		got := d.take()
 		if n := strings.Count(got, "#"); n < 10 || strings.Count(got, "#0") != n {
 			t.Errorf("runs: %s, want 10 or more with no failure counted", got)
 		}
-		sleep(time.Hour)
+		pass(time.Hour)
 		d.want(t, "")
 	})
 }
 
 // A class that does not start is the object's fault: it must not wake for ever.
 func TestAlarmsOfAnObjectThatDoesNotStart(t *testing.T) {
-	broken, starts := false, 0
+	var broken atomic.Bool
+	var starts atomic.Int32
 	class := behavior{
 		start: func(context.Context, *actor.State) error {
-			if starts++; broken {
+			if starts.Add(1); broken.Load() {
 				return errors.New("no")
 			}
 			return nil
@@ -436,10 +438,11 @@ func TestAlarmsOfAnObjectThatDoesNotStart(t *testing.T) {
 	}.class()
 	inBubble(t, class, func(b *bubble) {
 		b.get("/set?in=5m")
-		broken, starts = true, 0
-		sleep(time.Hour)
-		want(t, "starts", starts, 7)
-		broken = false
+		broken.Store(true)
+		starts.Store(0)
+		pass(time.Hour)
+		want(t, "starts", starts.Load(), 7)
+		broken.Store(false)
 		want(t, "the alarm", b.get("/get"), "none")
 	})
 }
@@ -471,7 +474,7 @@ func TestManyAlarmsAtOnce(t *testing.T) {
 		for i := range objects {
 			b.Must(b.Target("Thing", fmt.Sprint(i)), "GET", "/set?in=10s", "")
 		}
-		sleep(10*time.Second + time.Second*(objects/bound+1))
+		pass(10*time.Second + time.Second*(objects/bound+1))
 		synctest.Wait()
 		if len(done) != objects {
 			t.Errorf("%d alarms ran, want %d", len(done), objects)
@@ -500,12 +503,12 @@ func TestAlarmsThatCannotRunDoNotStarveOthers(t *testing.T) {
 			b.Must(target, "GET", "/set?in=1m", "")
 			b.Begin(target, "GET", "/hang", "")
 		}
-		sleep(45 * time.Second) // all of them are refused now
+		pass(45 * time.Second) // all of them are refused now
 		b.Must(b.Target("Thing", "healthy"), "GET", "/set?in=30s", "")
-		sleep(30 * time.Second)
+		pass(30 * time.Second)
 		d.want(t, "healthy")
 		hang.open()
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 		synctest.Wait()
 		want(t, "alarms that ran after all", len(strings.Fields(d.take())), 270)
 	})

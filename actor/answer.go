@@ -94,7 +94,7 @@ func (a *answer) take(left <-chan struct{}) (part, error) {
 		select {
 		case <-a.ready:
 		case <-left:
-			return part{}, errCallerLeft
+			return part{}, ErrCallerLeft
 		}
 	}
 }
@@ -118,8 +118,6 @@ func (a *answer) copyTo(w http.ResponseWriter, r *http.Request) error {
 	for first := true; ; first = false {
 		p, err := a.take(r.Context().Done())
 		switch {
-		case err == errCallerLeft: //nolint:errorlint // never wrapped, never leaves the package
-			return nil
 		case err != nil && first:
 			return err
 		case err != nil:

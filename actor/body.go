@@ -168,7 +168,7 @@ func (p *bodyPump) prefill(left <-chan struct{}) (whole []byte, done bool, err e
 		case <-patience.C:
 			return nil, false, nil
 		case <-left:
-			return nil, false, errCallerLeft
+			return nil, false, ErrCallerLeft
 		}
 	}
 }
@@ -179,7 +179,7 @@ func (p *bodyPump) take(buf []byte) (n int, more <-chan struct{}, err error) {
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
-		return 0, nil, errCallerLeft
+		return 0, nil, ErrCallerLeft
 	case len(p.data) > 0:
 		n = copy(buf, p.data)
 		p.data = p.data[n:]

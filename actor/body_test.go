@@ -97,7 +97,7 @@ func TestABodyOfKnownLengthIsReadBeforeTheEventStarts(t *testing.T) {
 		s := serve(b)
 		c := s.connect("Content-Length: 10")
 		s.write(c, "01234")
-		sleep(29 * time.Second)
+		pass(29 * time.Second)
 		d.want(t, "")
 		want(t, "another call is not held up", b.get("/ignore"), "")
 		d.want(t, "start")
@@ -116,9 +116,9 @@ func TestABodyThatDoesNotComeTimesOut(t *testing.T) {
 		s := serve(b)
 		c := s.connect("Content-Length: 10")
 		s.write(c, "01234")
-		sleep(30*time.Second - 1)
+		pass(30*time.Second - 1)
 		s.errs.want(t, "")
-		sleep(1)
+		pass(1)
 		s.errs.want(t, actor.ErrBodyTimeout.Error())
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil || resp.StatusCode != 500 || !resp.Close {
@@ -146,27 +146,27 @@ func TestAChunkedBody(t *testing.T) {
 		s := serve(b)
 		c := s.connect("Transfer-Encoding: chunked")
 		s.write(c, chunk("01234"))
-		sleep(999 * time.Millisecond)
+		pass(999 * time.Millisecond)
 		s.write(c, chunk("56789"))
-		sleep(999 * time.Millisecond)
+		pass(999 * time.Millisecond)
 		d.want(t, "")
 		s.write(c, chunk("")) // the end
 		d.want(t, "start 10:<nil>")
 
 		c = s.connect("Transfer-Encoding: chunked")
 		s.write(c, chunk("01234"))
-		sleep(time.Second) // a silence: it is streamed
+		pass(time.Second) // a silence: it is streamed
 		d.want(t, "start")
 		b.get("/ignore") // the gate is open while the handler waits for more
 		d.want(t, "start")
-		sleep(time.Hour)
+		pass(time.Hour)
 		s.write(c, chunk("56789")+chunk(""))
 		d.want(t, "10:<nil>")
 
 		c = s.connect("Transfer-Encoding: chunked")
 		for range 61 { // it never stops for a second, and does not get to hold the call up for ever
 			s.write(c, chunk("x"))
-			sleep(time.Second / 2)
+			pass(time.Second / 2)
 		}
 		d.want(t, "start")
 		s.write(c, chunk(""))
@@ -174,7 +174,7 @@ func TestAChunkedBody(t *testing.T) {
 
 		c = s.connect("Transfer-Encoding: chunked")
 		s.write(c, chunk("x"))
-		sleep(time.Second)
+		pass(time.Second)
 		d.want(t, "start")
 		_ = c.Close()
 		d.want(t, "1:unexpected EOF")
@@ -233,7 +233,7 @@ func TestAClientThatLeaves(t *testing.T) {
 		block := b.begin("/wait", "") // waits outside too
 		d.want(t, "/wait /wait")
 		leave()
-		b.wantErr(running, "the call of a client that left", nil)
+		b.wantErr(running, "the call of a client that left", actor.ErrCallerLeft)
 		gate.open()
 		// The event goes on, and its context does not end with the client.
 		d.want(t, "<nil>:<nil> <nil>:<nil>")
@@ -257,7 +257,7 @@ func TestACallThatNobodyWaitsForIsSkipped(t *testing.T) {
 		queued := b.BeginRequest(b.thing, httptest.NewRequest("GET", "/queued", nil).WithContext(ctx))
 		last := b.begin("/last", "")
 		leave()
-		b.wantErr(queued, "the call of a client that left", nil)
+		b.wantErr(queued, "the call of a client that left", actor.ErrCallerLeft)
 		gate.open()
 		b.wantBody(last, "the last call", "")
 		d.want(t, "/block /last")

@@ -24,7 +24,7 @@ var (
 type Committer interface {
 	// Ownership gives the number of the ownership under which this node may act
 	// for the object now. A later ownership of the same shard has a greater
-	// number. The error is ErrNotOwner, ErrOverloaded or ErrStorageFull: nothing ran.
+	// number. The error is ErrNotOwner or ErrOverloaded: nothing ran.
 	Ownership(object ID) (uint64, error)
 
 	// Commit makes an encoded batch durable under that ownership. Batches of one

@@ -2,7 +2,6 @@ package actor
 
 import (
 	"context"
-	"errors"
 	"net/http"
 )
 
@@ -10,7 +9,7 @@ import (
 // the caller's goroutine. An error means that nothing was written to w; it says
 // what is known of the call: certainly not run, failed, or unknown. A failure
 // after the head was written panics with http.ErrAbortHandler. If the client
-// leaves, Dispatch returns and the event goes on.
+// leaves, Dispatch returns ErrCallerLeft and the event goes on.
 //
 // A socket that is not zero is the one that the request asks for. If the object
 // accepts it, Dispatch calls w.WriteHeader(101), after its gateway got FrameOpen.
@@ -22,9 +21,6 @@ func (h *Host) Dispatch(w http.ResponseWriter, r *http.Request, target Target, s
 		return h.refused(err)
 	}
 	whole, pump, err := h.prepareBody(w, r)
-	if errors.Is(err, errCallerLeft) {
-		return nil
-	}
 	if err != nil {
 		return h.refused(err)
 	}

@@ -70,6 +70,9 @@ var (
 	ErrBodyTimeout = errors.New("actor: the request body did not arrive in time")
 	// ErrBody means that the request's body could not be read; nothing ran.
 	ErrBody = errors.New("actor: the request body could not be read")
+	// ErrCallerLeft means that nobody waits for the answer any more. The event, if
+	// it has begun, goes on.
+	ErrCallerLeft = errors.New("actor: the caller left")
 	// ErrHandlerTimeout means that a handler held the gate for longer than its class
 	// allows. What it had written since its last outside wait is dropped.
 	ErrHandlerTimeout = errors.New("actor: the handler did not end in time")

@@ -282,14 +282,14 @@ func TestBlockConcurrencyWhileThatFailsEndsTheActivation(t *testing.T) {
 		d.want(t, "/panic")
 		for _, path := range []string{"/slow", "/slow-outside"} {
 			slow := b.begin(path, "")
-			sleep(30*time.Second - 1)
+			pass(30*time.Second - 1)
 			synctest.Wait()
 			if slow.Over() {
 				t.Fatalf("%s is over before 30 s", path)
 			}
-			sleep(1)
+			pass(1)
 			b.wantErr(slow, path, actor.ErrHandlerTimeout)
-			sleep(time.Minute)
+			pass(time.Minute)
 			d.want(t, "start "+path+" err:true")
 		}
 	})
@@ -325,21 +325,21 @@ func TestHandlersStartAfterTheConstructor(t *testing.T) {
 		g := b.NewGateway()
 		b.get("/")
 		d.want(t, "start started serve")
-		sleep(2 * time.Hour) // evicted long ago when the alarm comes
+		pass(2 * time.Hour) // evicted long ago when the alarm comes
 		d.want(t, "start started alarm")
 		s := g.Dial(b.thing, "/socket")
-		sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		d.take()
 		for _, text := range []string{"1", "2"} {
 			if err := s.Send(text); err != nil {
 				t.Error(err)
 			}
 		}
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 		d.want(t, "start started message-1 message-2")
-		sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		s.Close(actor.CloseInfo{Code: 1000, Clean: true}, nil)
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 		d.want(t, "start started close")
 	})
 }
@@ -369,12 +369,12 @@ func TestAHandlerThatHoldsTheGateTooLong(t *testing.T) {
 
 		hanging := b.begin("/hang", "")
 		queued := b.begin("/k?key=k", "")
-		sleep(30*time.Second - 1)
+		pass(30*time.Second - 1)
 		synctest.Wait()
 		if hanging.Over() {
 			t.Fatal("the handler was ended before its time")
 		}
-		sleep(1)
+		pass(1)
 		b.wantErr(hanging, "the call of the hanging handler", actor.ErrHandlerTimeout)
 		b.wantErr(queued, "a call in the queue", actor.ErrStuck)
 		b.wantErr(b.begin("/k?key=k", ""), "a call while the goroutine hangs", actor.ErrStuck)
@@ -392,9 +392,9 @@ func TestAClassMayAllowLess(t *testing.T) {
 	class.HandlerTimeout = time.Second
 	inBubble(t, class, func(b *bubble) {
 		c := b.begin("/", "")
-		sleep(time.Second)
+		pass(time.Second)
 		b.wantErr(c, "the call", actor.ErrHandlerTimeout)
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 	})
 }
 
@@ -432,25 +432,25 @@ func TestWaitUntilDoesNotDelayTheAnswer(t *testing.T) {
 	inBubble(t, class, func(b *bubble) {
 		b.wantBody(b.begin("/", ""), "the call", "answer")
 		d.want(t, "start job")
-		sleep(long - time.Second)
+		pass(long - time.Second)
 		d.want(t, "")
 		if n := b.Host.Stats().Activations; n != 1 {
 			t.Errorf("%d activations while the job runs, want 1", n)
 		}
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 		d.want(t, "<nil>")
 		if v := b.stored("done"); v != "yes" {
 			t.Errorf("the job's write is %q, want yes", v)
 		}
-		sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if n := b.Host.Stats().Activations; n != 0 {
 			t.Errorf("%d activations after the job, want 0", n)
 		}
 
 		b.wantBody(b.begin("/too-long", ""), "the call", "answer")
-		sleep(14 * time.Minute)
+		pass(14 * time.Minute)
 		d.want(t, "start job")
-		sleep(3 * time.Minute) // more than 15 min: it keeps nobody in memory any more
+		pass(3 * time.Minute) // more than 15 min: it keeps nobody in memory any more
 		d.want(t, actor.ErrEnded.Error())
 	})
 }

@@ -259,4 +259,11 @@ func (d *door) outside(ctx context.Context, s *actor.State) error {
 	return s.Outside(ctx, func(context.Context) error { d.wait(); return nil })
 }
 
-func sleep(d time.Duration) { time.Sleep(d) } // only in bubbles
+// sleep is for handlers, in bubbles only.
+func sleep(d time.Duration) { time.Sleep(d) }
+
+// pass lets time pass for a test, and lets all that happens meanwhile end.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}

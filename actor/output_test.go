@@ -142,7 +142,7 @@ func TestNothingLeavesBeforeTheWritesThatItFollows(t *testing.T) {
 		call = b.begin("/alarm", "")
 		b.Committer.Step(1)
 		b.wantBody(call, "setting the alarm", "")
-		sleep(10 * time.Second)
+		pass(10 * time.Second)
 		d.want(t, "alarm-0")
 		// The run is over, its end is not durable: it is not there for the object,
 		// whatever reads that waits, and a crash would run it again.
@@ -537,5 +537,28 @@ func TestCallsThatDidNotBeginOutliveAnOwnership(t *testing.T) {
 		b.wantErr(holding, "the call that ran", actor.ErrOutcomeUnknown)
 		gate.open()
 		d.want(t, "start /hold start /0 /1 /2 /3")
+	})
+}
+
+// An output that was bound to writes which a transaction took back does not wait
+// for a batch that never comes.
+func TestAnOutputOfATransactionThatWasUndone(t *testing.T) {
+	class := behavior{serve: func(s *actor.State, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/socket" {
+			_ = accept(s, w, r)
+			return
+		}
+		_ = s.Storage().Transaction(r.Context(), func(ctx context.Context, tx *actor.Transaction) error {
+			defer tx.Rollback()
+			if err := tx.Put(ctx, "k", nil); err != nil {
+				return err
+			}
+			return s.Broadcast(ctx, actor.Message{Kind: actor.Text, Data: []byte("anyway")}, actor.BroadcastOptions{})
+		})
+	}}.class()
+	inBubble(t, class, func(b *bubble) {
+		socket := b.NewGateway().Dial(b.thing, "/socket")
+		b.wantBody(b.begin("/", ""), "the call", "")
+		wantReceived(t, socket, "anyway")
 	})
 }

@@ -2,13 +2,10 @@ package actor
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 )
-
-var errCallerLeft = errors.New("actor: the caller left")
 
 // responseWriter is what a handler writes its answer to. What it writes is
 // gathered, and leaves through the output gate: at the end of the event, or in

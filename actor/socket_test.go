@@ -271,7 +271,7 @@ func TestSocketsOutliveHibernation(t *testing.T) {
 		b.send(s, "attach")
 		d.want(t, "start attach")
 		for _, text := range []string{"one", "two"} {
-			sleep(10 * time.Minute)
+			pass(10 * time.Minute)
 			if n := b.Host.Stats().Activations; n != 0 {
 				t.Errorf("%d activations of an object that should hibernate", n)
 			}
@@ -373,7 +373,7 @@ func TestWhatComesTwiceTakesEffectOnce(t *testing.T) {
 		say(1, "one again")
 		say(2, "two")
 		d.want(t, "start one two")
-		sleep(10 * time.Minute) // the number is stored: also a new activation knows it
+		pass(10 * time.Minute) // the number is stored: also a new activation knows it
 		say(1, "one again")
 		say(2, "two again")
 		say(3, "three")
@@ -501,7 +501,7 @@ func TestSocketsEndWithTheirGateway(t *testing.T) {
 		d.take()
 		b.get("/")
 		d.want(t, "start closed-0:1006:false closed-1:1006:false closed-2:1006:false sockets=0")
-		sleep(time.Hour)
+		pass(time.Hour)
 		b.get("/")
 		d.want(t, "start sockets=0")
 	})
@@ -513,11 +513,11 @@ func TestAClassMayStayInMemoryForItsSockets(t *testing.T) {
 	class.KeepInMemory = true
 	inBubble(t, class, func(b *bubble) {
 		s := b.NewGateway().Dial(b.thing, "/socket")
-		sleep(time.Hour)
+		pass(time.Hour)
 		b.send(s, "x")
 		d.want(t, "start x")
 		s.Close(actor.CloseInfo{Code: 1000}, nil)
-		sleep(time.Hour)
+		pass(time.Hour)
 		want(t, "activations", b.Host.Stats().Activations, 0)
 	})
 }
@@ -549,7 +549,7 @@ func TestAFailingSocketHandlerDoesNotComeBack(t *testing.T) {
 		inBubble(t, class, func(b *bubble) {
 			s := b.NewGateway().Dial(b.thing, "/socket")
 			b.send(s, "bad")
-			sleep(2 * time.Minute)
+			pass(2 * time.Minute)
 			b.send(s, "good")
 			d.want(t, "start bad start good")
 			wantReceived(t, s, "re:good")
@@ -559,7 +559,7 @@ func TestAFailingSocketHandlerDoesNotComeBack(t *testing.T) {
 			want(t, name+": the socket was closed", closed, false)
 
 			s.Close(actor.CloseInfo{Code: 1000}, nil)
-			sleep(2 * time.Minute)
+			pass(2 * time.Minute)
 			b.get("/")
 			d.want(t, "closed start")
 			if sockets, _ := b.Store().Sockets(b.thing.ID); len(sockets) != 0 {
@@ -651,7 +651,7 @@ func TestMessagesKeepTheirOrderOverAPanic(t *testing.T) {
 			b.send(one, fmt.Sprint(i))
 			wanted += fmt.Sprint(" ", i)
 		}
-		sleep(time.Minute)
+		pass(time.Minute)
 		d.want(t, wanted)
 		want(t, "messages acknowledged", len(one.Acked()), 51)
 	})

@@ -124,6 +124,9 @@ func TestABatchHasABound(t *testing.T) {
 			// What the batch's parts add to keys and values counts too: many small keys.
 			st := s.Storage()
 			var err error
+			for i := range 7 {
+				wantErr(t, "Put of 2 MiB", st.Put(ctx, fmt.Sprint(i), make([]byte, 2*mib-1)), nil)
+			}
 			n := 0
 			for ; err == nil && n < 2_000_000; n++ {
 				err = st.Put(ctx, fmt.Sprintf("%07d", n), nil)
@@ -361,7 +364,7 @@ func TestAListHasABound(t *testing.T) {
 			}
 		}
 		for range 6 {
-			sleep(1)
+			pass(1)
 			b.get("/")
 		}
 		f = func(ctx context.Context, s *actor.State) {

@@ -117,6 +117,11 @@ func storeOptions(cfg StoreConfig, lock *pebble.Lock) *pebble.Options {
 	if cfg.CacheBytes > 0 {
 		opts.CacheSize = cfg.CacheBytes
 	}
+	if cfg.FS != vfs.Default {
+		// The usual scheduler ticks ten times a second: a week of virtual time would
+		// be six million ticks.
+		opts.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
+	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}

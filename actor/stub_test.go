@@ -354,7 +354,7 @@ func TestALongCallIsNoTimeout(t *testing.T) {
 	inBubble(t, class, func(b *bubble) {
 		c := b.begin("/ask", "")
 		b.get("/ok")
-		sleep(time.Hour)
+		pass(time.Hour)
 		b.wantBody(c, "the long call", "")
 	})
 }
@@ -509,7 +509,7 @@ func TestADiallerThatDoesNotReceiveLosesItsSocket(t *testing.T) {
 	}).class()
 	inBubble(t, class, func(b *bubble) {
 		c := b.begin("/dial", "")
-		sleep(2 * time.Second)
+		pass(2 * time.Second)
 		b.wantBody(c, "the call", "")
 		d.want(t, "closed:1013:the receiver is too slow:false received:256 end:1013")
 	})

@@ -73,6 +73,10 @@ type faults struct {
 	stubNoSync    bool // a snapshot is declared without making the state durable
 	noFence       bool // entries take effect whatever their ownership and n
 
+	leaseFromAnswer bool // a lease begins with the receipt of the answer
+	voteAtOnce      bool // a replica votes as soon as it has started
+	voteEmpty       bool // a replica without a configuration votes
+
 	// wrap puts something between a group and the library.
 	wrap func(placement.ShardID, proposer) proposer
 }

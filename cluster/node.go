@@ -182,7 +182,7 @@ func (n *Node) Shards() int { return len(n.table.Shards) }
 func (n *Node) StartNumber() uint64 { return n.start }
 
 // Ownership gives the number under which this node may act for the shard's
-// objects now. The error is ErrNotOwner, or ErrStorageFull.
+// objects now. The error is ErrNotOwner.
 func (n *Node) Ownership(shard placement.ShardID) (uint64, error) {
 	g := n.group(shard)
 	if g == nil {

@@ -192,11 +192,9 @@ func (g *group) drain() {
 	}
 }
 
-// ownership gives the number under which proposals are taken now.
+// ownership gives the number under which proposals are taken now. A full disk
+// does not end it: reads go on.
 func (g *group) ownership() (uint64, error) {
-	if g.space.isFull() {
-		return 0, ErrStorageFull
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.number == 0 || g.lost || g.closing {

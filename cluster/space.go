@@ -64,9 +64,6 @@ func (s *space) admit(n int) bool {
 	return left >= 0 && !s.full.Load()
 }
 
-// isFull is admit for callers that have nothing to write yet.
-func (s *space) isFull() bool { return !s.admit(0) }
-
 func (s *space) run() {
 	for {
 		select {

@@ -37,6 +37,8 @@ func readObject(r *http.Request) (object, error) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
+		// A client that is cut off while it sends may never see the answer.
+		_, _ = io.CopyN(io.Discard, r.Body, maxBodyBytes)
 		return nil, &bodyError{http.StatusRequestEntityTooLarge, "body_too_large", "The request body is larger than this class takes."}
 	case err != nil:
 		return nil, &bodyError{http.StatusBadRequest, "bad_body", "The request body could not be read."}

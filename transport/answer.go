@@ -27,6 +27,11 @@ func (a *answer) WriteHeader(status int) {
 	}
 	if a.status == 0 && status >= http.StatusOK {
 		a.status = status
+		if a.body != nil && !a.body.complete() {
+			// The rest of the body would come before the next request, and who reads
+			// it is not settled: the connection ends with this answer.
+			a.Header().Set("Connection", "close")
+		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
@@ -37,7 +42,7 @@ func (a *answer) Write(p []byte) (int, error) {
 		return 0, errHandedOver
 	}
 	if a.status == 0 {
-		a.status = http.StatusOK
+		a.WriteHeader(http.StatusOK)
 	}
 	return a.ResponseWriter.Write(p)
 }
@@ -48,7 +53,7 @@ func (a *answer) FlushError() error {
 		return errHandedOver
 	}
 	if a.status == 0 {
-		a.status = http.StatusOK
+		a.WriteHeader(http.StatusOK)
 	}
 	return http.NewResponseController(a.ResponseWriter).Flush()
 }

@@ -60,6 +60,13 @@ func (b *stallBody) end(err error) {
 	}
 }
 
+// complete says whether the body was read to its end, or cannot be read further.
+func (b *stallBody) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
+}
+
 // Close implements io.Closer.
 func (b *stallBody) Close() error { return b.body.Close() }
 

@@ -60,7 +60,7 @@ func (p *Peers) forward(w http.ResponseWriter, r *http.Request, target actor.Tar
 	resp, err := p.http.RoundTrip(outgoing(ctx, r, target, socket, node))
 	switch {
 	case err != nil && r.Context().Err() != nil:
-		return nil // the client is gone: nobody is there to be told
+		return actor.ErrCallerLeft
 	case err != nil && sending.Load():
 		return fmt.Errorf("%w: the link to node %s broke: %w", actor.ErrOutcomeUnknown, node, err)
 	case err != nil:

@@ -330,8 +330,8 @@ func TestForwardEndsWithItsClient(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		if _, err := h.call(httptest.NewRequestWithContext(ctx, "GET", "/", nil)); err != nil {
-			t.Errorf("call of a client that left = %v, want nil", err)
+		if _, err := h.call(httptest.NewRequestWithContext(ctx, "GET", "/", nil)); !errors.Is(err, actor.ErrCallerLeft) {
+			t.Errorf("call of a client that left = %v, want ErrCallerLeft", err)
 		}
 		<-left
 	})

@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"encoding/base64"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -47,6 +48,8 @@ func (g *Gateway) serve(a *answer, r *http.Request, target actor.Target) {
 		err = errNotOpened
 	}
 	switch {
+	case errors.Is(err, actor.ErrCallerLeft):
+		panic(http.ErrAbortHandler)
 	case err != nil && a.status != 0:
 		g.log.ErrorContext(r.Context(), "answer cut off", "object", target.ID.String(), "error", err)
 		panic(http.ErrAbortHandler)

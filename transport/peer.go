@@ -68,7 +68,11 @@ func (s *PeerServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // always possible with HTTP/1.1
-	if err := s.local.Dispatch(&peerAnswer{ResponseWriter: w}, r, target, socket); err != nil {
+	err = s.local.Dispatch(&peerAnswer{ResponseWriter: w}, r, target, socket)
+	if errors.Is(err, actor.ErrCallerLeft) {
+		panic(http.ErrAbortHandler)
+	}
+	if err != nil {
 		clear(w.Header())
 		w.Header().Set(headerError, peerError(err))
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -173,6 +173,8 @@ func (s *Server) call(a *answer, r *http.Request, rt route, ids actor.IDSource) 
 	case err == nil && a.switched:
 		a.switched = false
 		writeError(a, r, s.log, errNoUpgrade)
+	case errors.Is(err, actor.ErrCallerLeft):
+		panic(http.ErrAbortHandler) // else net/http would answer for the object
 	case err != nil && a.status != 0:
 		s.log.ErrorContext(r.Context(), "answer cut off", "object", target.ID.String(), "error", err)
 		panic(http.ErrAbortHandler)

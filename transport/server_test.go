@@ -430,3 +430,36 @@ func TestConnectionBound(t *testing.T) {
 		}
 	})
 }
+
+// TestEarlyAnswerEndsItsConnection: the rest of a body that nobody read would
+// come before the next request.
+func TestEarlyAnswerEndsItsConnection(t *testing.T) {
+	x := newSite(t, &script{call: func(w http.ResponseWriter, r *http.Request, _ actor.Target, _ actor.SocketID) error {
+		if r.URL.Path == "/gone" {
+			return actor.ErrCallerLeft
+		}
+		if r.URL.Path == "/whole" {
+			if _, err := io.ReadAll(r.Body); err != nil {
+				return err
+			}
+		}
+		_, err := io.WriteString(w, "early")
+		return err
+	}}, loopback, ServerConfig{}, GatewayConfig{}, Events{})
+	for path, ends := range map[string]bool{"/early": true, "/whole": false} {
+		_, br := x.raw(t, "POST /objects/ChatRoom/x"+path+" HTTP/1.1\r\nHost: n\r\nContent-Length: 5\r\n\r\nhello")
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.Close != ends {
+			t.Errorf("%s: Connection: close = %v, want %v", path, resp.Close, ends)
+		}
+	}
+	_, br := x.raw(t, "GET /objects/ChatRoom/x/gone HTTP/1.1\r\nHost: n\r\n\r\n")
+	if resp, err := http.ReadResponse(br, nil); err == nil {
+		t.Errorf("a call that nobody waits for = %d, want no answer", resp.StatusCode)
+		resp.Body.Close()
+	}
+}

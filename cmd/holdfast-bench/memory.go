@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	memoryIdleTimeout = 2 * time.Second
+	memoryIdleTimeout = time.Second
 	settleTimeout     = 60 * time.Second
 	scrapePause       = 50 * time.Millisecond
 	socketsPerRoom    = 100

@@ -15,8 +15,7 @@ import (
 const patience = 30 * time.Second
 
 // tooLarge is the length of a body that no class takes. It is only a little more
-// than they take: a server that has refused a body reads some of the rest, but
-// cuts off a client that goes on for long, which may then miss the answer.
+// than they take: a client that goes on for long is cut off, and may then miss the answer.
 const tooLarge = 2<<20 + 100<<10
 
 // object is an object as a client sees it.
