@@ -193,11 +193,11 @@ func (act *activation) abnormal(ev *event, p any) {
 }
 
 // fault logs a failure of the object's code and gives the error for its caller.
-func (act *activation) fault(message, detail, stack string) error {
+func (act *activation) fault(reason, detail, stack string) error {
 	var id [8]byte
-	rand.Read(id[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the process instead
+	rand.Read(id[:])
 	fault := &FaultError{ID: hex.EncodeToString(id[:])}
-	act.log().Error(message, "fault", fault.ID, "detail", detail, "stack", stack)
+	act.log().Error("the object failed", "fault", fault.ID, "reason", reason, "detail", detail, "stack", stack)
 	return fault
 }
 

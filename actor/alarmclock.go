@@ -126,17 +126,17 @@ func (c *alarmClock) scan(now time.Time) (wait time.Duration, ok bool) {
 }
 
 // wakeRestedLocked lets objects fire again whose run the platform broke.
-func (c *alarmClock) wakeRestedLocked(now time.Time) (any bool) {
+func (c *alarmClock) wakeRestedLocked(now time.Time) (woken bool) {
 	for object, until := range c.resting {
 		if until.UnixMilli() <= now.UnixMilli() {
 			delete(c.resting, object)
 			shard := c.host.shardOf(object)
 			if _, owned := c.next[shard]; owned {
-				c.next[shard], any = 1, true
+				c.next[shard], woken = 1, true
 			}
 		}
 	}
-	return any
+	return woken
 }
 
 func (c *alarmClock) fire(shard uint32, ms int64, limit int) {

@@ -10,14 +10,13 @@ import (
 // answer is the pipe between an event and its caller. The event's side adds
 // parts as the output gate releases them and never blocks; the caller's side takes them.
 type answer struct {
-	mu      sync.Mutex    // guards the following fields
-	ready   chan struct{} // one slot: something changed for the caller
-	space   signal        // parts were taken, or the caller left
-	parts   []part
-	bytes   int  // flushed by the event and not taken yet
-	gone    bool // the caller left
-	skipped bool
-	err     error // no further part will come
+	mu    sync.Mutex    // guards the following fields
+	ready chan struct{} // one slot: something changed for the caller
+	space signal        // parts were taken, or the caller left
+	parts []part
+	bytes int   // flushed by the event and not taken yet
+	gone  bool  // the caller left
+	err   error // no further part will come
 }
 
 // part is a piece of an answer.
@@ -134,7 +133,7 @@ func (a *answer) copyTo(w http.ResponseWriter, r *http.Request) error {
 		}
 		if len(p.body) > 0 {
 			if _, err := w.Write(p.body); err != nil {
-				return nil //nolint:nilerr // the client is gone; the event goes on without it
+				return nil // the client is gone; the event goes on without it
 			}
 		}
 		if p.end {

@@ -327,8 +327,7 @@ func (c *ClientSocket) take(f Frame) {
 
 // IsSocketClosed says whether err is the end of a ClientSocket, and how it ended.
 func IsSocketClosed(err error) (code int, reason string, ok bool) {
-	var closed *SocketClosedError
-	if errors.As(err, &closed) {
+	if closed, ok := errors.AsType[*SocketClosedError](err); ok {
 		return closed.Code, closed.Reason, true
 	}
 	return 0, "", false

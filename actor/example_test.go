@@ -93,7 +93,7 @@ func ExampleState_Outside() {
 	_ = func(ctx context.Context, state *actor.State, url string) error {
 		var status int
 		err := state.Outside(ctx, func(context.Context) error {
-			resp, err := http.Get(url) //nolint:gosec,noctx // an example
+			resp, err := http.Get(url) //nolint:gosec // an example
 			if err == nil {
 				status = resp.StatusCode
 				err = resp.Body.Close()

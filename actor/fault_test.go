@@ -33,7 +33,7 @@ func TestAnErrorStatusKeepsTheWritesAndTheObject(t *testing.T) {
 	}.class()
 	inBubble(t, class, func(b *bubble) {
 		resp, body, err := b.begin("/fail", "").Wait()
-		if err != nil || resp.StatusCode != 500 || body != "sorry\n" {
+		if err != nil || resp.StatusCode != http.StatusInternalServerError || body != "sorry\n" {
 			t.Errorf("the failing call = %d %q, %v, want 500 sorry", resp.StatusCode, body, err)
 		}
 		b.wantBody(b.begin("/value?key=k", ""), "the value", "v")

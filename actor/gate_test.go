@@ -138,7 +138,7 @@ func TestNothingWorksWithoutTheGate(t *testing.T) {
 	class := behavior{serve: routes{
 		"/open": func(s *actor.State, w http.ResponseWriter, r *http.Request) (err error) {
 			socket, err = s.AcceptSocket(w, r, actor.SocketOptions{})
-			old = r.Context()
+			old = r.Context() //nolint:fatcontext // the mistake that is tested
 			return err
 		},
 		"/keep": func(s *actor.State, _ http.ResponseWriter, _ *http.Request) error {
@@ -158,6 +158,13 @@ func TestNothingWorksWithoutTheGate(t *testing.T) {
 					t.Errorf("Flush in Outside = %v, want ErrNoGate", err)
 				}
 				return nil
+			})
+			wantErr(t, "Outside", err, nil)
+			err = s.BlockConcurrencyWhile(r.Context(), func(ctx context.Context) error {
+				return s.Outside(ctx, func(ctx context.Context) error {
+					wantAll(t, "in Outside with the gate closed", gated(ctx, s, socket), actor.ErrNoGate)
+					return nil
+				})
 			})
 			wantAll(t, "with the gate", gated(r.Context(), s, socket), nil)
 			return err
@@ -388,10 +395,22 @@ func TestAHandlerThatHoldsTheGateTooLong(t *testing.T) {
 }
 
 func TestAClassMayAllowLess(t *testing.T) {
-	class := behavior{serve: func(*actor.State, http.ResponseWriter, *http.Request) { sleep(2 * time.Second) }}.class()
+	class := behavior{
+		start: func(context.Context, *actor.State) error { sleep(10 * time.Second); return nil },
+		serve: func(s *actor.State, _ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/block" { // has a limit of its own, and so has the start
+				_ = s.BlockConcurrencyWhile(r.Context(), func(context.Context) error { sleep(10 * time.Second); return nil })
+				return
+			}
+			sleep(2 * time.Second)
+		},
+	}.class()
 	class.HandlerTimeout = time.Second
 	inBubble(t, class, func(b *bubble) {
-		c := b.begin("/", "")
+		c := b.begin("/block", "")
+		pass(20 * time.Second)
+		b.wantBody(c, "the call that blocks", "")
+		c = b.begin("/", "")
 		pass(time.Second)
 		b.wantErr(c, "the call", actor.ErrHandlerTimeout)
 		pass(2 * time.Second)
@@ -412,8 +431,10 @@ func TestWaitUntilDoesNotDelayTheAnswer(t *testing.T) {
 			err := s.WaitUntil(r.Context(), func(ctx context.Context) {
 				d.add("job")
 				err := s.Outside(ctx, func(ctx context.Context) error {
+					late := time.NewTimer(job)
+					defer late.Stop()
 					select {
-					case <-time.After(job):
+					case <-late.C:
 					case <-ctx.Done():
 					}
 					return nil

@@ -39,6 +39,7 @@ func (s *sink) WriteHeader(int)             {}
 func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 
 func benchDispatch(b *testing.B, method string, objects int) {
+	b.Helper()
 	node := actortest.New(b, actor.Config{Classes: map[string]actor.Class{"Thing": benchClass()}})
 	targets := make([]actor.Target, objects)
 	for i := range targets {

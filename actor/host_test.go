@@ -41,11 +41,13 @@ func count(state *actor.State, w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, n)
 }
 
-func counter(t testing.TB) (*actortest.Node, actor.Target) {
-	node := actortest.New(t, actor.Config{Classes: map[string]actor.Class{"Counter": handler(count)}})
+func counter(tb testing.TB) (*actortest.Node, actor.Target) {
+	tb.Helper()
+	node := actortest.New(tb, actor.Config{Classes: map[string]actor.Class{"Counter": handler(count)}})
 	return node, node.Target("Counter", "a")
 }
 
+// Conformance case 6: a read and a write that follows it need no lock.
 func TestParallelIncrementsGiveEachNumberOnce(t *testing.T) {
 	node, a := counter(t)
 	const calls = 100

@@ -280,7 +280,15 @@ func TestTheBytesOfANodeAreBounded(t *testing.T) {
 			f(r.Context(), s)
 		}
 	}}.class()
-	cfg := actor.Config{Classes: map[string]actor.Class{"Thing": class}, MaxBytes: 1 << 20}
+	full := newDoor()
+	asker := behavior{serve: func(s *actor.State, _ http.ResponseWriter, r *http.Request) {
+		if err := full.outside(r.Context(), s); err != nil {
+			t.Error(err)
+		}
+		_, err := stub(t, s, "b").Do(r.Context(), request("GET", "/", nil))
+		wantErr(t, "Do", err, actor.ErrOverloaded)
+	}}.class()
+	cfg := actor.Config{Classes: map[string]actor.Class{"Thing": class, "Asker": asker}, MaxBytes: 1 << 20}
 	inBubbleWith(t, cfg, func(b *bubble) {
 		s := b.NewGateway().Dial(b.thing, "/socket")
 		b.Committer.Hold()
@@ -293,8 +301,12 @@ func TestTheBytesOfANodeAreBounded(t *testing.T) {
 			wantErr(t, "the third Send", sockets[0].Send(ctx, m), actor.ErrOverloaded)
 			wantErr(t, "Broadcast", s.Broadcast(ctx, m, actor.BroadcastOptions{}), actor.ErrOverloaded)
 		}
+		asking := b.Begin(b.Target("Asker", "a"), "GET", "/", "")
+		synctest.Wait()
 		writing := b.begin("/", "")
 		b.wantErr(b.Begin(b.Target("Thing", "b"), "GET", "/", ""), "a call of another object", actor.ErrOverloaded)
+		full.open()
+		b.wantBody(asking, "the call that calls another object", "")
 		b.Committer.Release()
 		b.wantBody(writing, "the call that sent", "")
 		want(t, "messages", len(s.Received()), 2)

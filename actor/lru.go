@@ -10,9 +10,10 @@ type lruEntry struct {
 	used       time.Time // end of its last event
 }
 
-func (root *lruEntry) init() { root.prev, root.next = root, root }
+// init makes e the root of an empty list.
+func (e *lruEntry) init() { e.prev, e.next = e, e }
 
-func (root *lruEntry) empty() bool { return root.next == root }
+func (e *lruEntry) empty() bool { return e.next == e }
 
 func (e *lruEntry) unlink() {
 	if e.prev != nil {
@@ -21,9 +22,9 @@ func (e *lruEntry) unlink() {
 	}
 }
 
-// pushBack makes e the one that was used last.
-func (root *lruEntry) pushBack(e *lruEntry) {
-	e.unlink()
-	e.prev, e.next = root.prev, root
-	e.prev.next, root.prev = e, e
+// pushBack makes used, in the list of the root e, the one that was used last.
+func (e *lruEntry) pushBack(used *lruEntry) {
+	used.unlink()
+	used.prev, used.next = e.prev, e
+	used.prev.next, e.prev = used, used
 }

@@ -69,7 +69,7 @@ type CloseInfo struct {
 
 // SocketErrorer is an object that learns of a protocol error of a socket (a
 // message that is too large, text that is not UTF-8, a malformed frame). The
-// close of the same socket follows as an event of its own.
+// close of the same socket follows in the same event.
 type SocketErrorer interface {
 	SocketError(ctx context.Context, socket *Socket, err error) error
 }

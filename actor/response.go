@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -131,9 +132,7 @@ func (w *responseWriter) emit(end bool) {
 		p.status, p.header = w.status, w.sent
 		w.headSent = true
 		if end {
-			for key, values := range w.trailer() {
-				p.header[key] = values
-			}
+			maps.Copy(p.header, w.trailer())
 		}
 	} else if end {
 		p.header = w.trailer()

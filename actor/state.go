@@ -112,7 +112,10 @@ type AbortOptions struct {
 func (s *State) Abort(ctx context.Context, opt AbortOptions) {
 	act := s.act
 	ev := eventOf(ctx)
-	if ev == nil || ev.act != act {
+	act.mu.Lock()
+	foreign := ev == nil || ev.act != act || ev.over
+	act.mu.Unlock()
+	if foreign {
 		act.log().Error("Abort was called without the context of an event of the object")
 		runtime.Goexit()
 	}

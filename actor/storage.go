@@ -17,7 +17,7 @@ type Storage struct {
 }
 
 // KV is what Storage and Transaction have in common.
-type KV interface {
+type KV interface { //nolint:interfacebloat // the methods that the original's storage and transaction share, and what the typed helpers need
 	// Get gives a copy of the value of a key, and whether there is one.
 	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
 	// GetMany gives the values of up to MaxKeysPerCall keys; those without one are left out.

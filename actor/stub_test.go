@@ -219,7 +219,7 @@ func TestACallStreamsBothWays(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer resp.Body.Close() //nolint:errcheck // it has none
+			defer resp.Body.Close()
 			d.add("head")
 			got, err := io.ReadAll(resp.Body)
 			want(t, "the echo is what was sent", bytes.Equal(got, big), true)
@@ -362,6 +362,7 @@ func TestALongCallIsNoTimeout(t *testing.T) {
 // dialer is a class whose route /dial opens a socket to the object "server" and
 // says what it was told to say.
 func dialer(t *testing.T, d *diary) routes {
+	t.Helper()
 	return routes{
 		"/dial": func(s *actor.State, w http.ResponseWriter, r *http.Request) error {
 			c, resp, err := stub(t, s, "server").Dial(r.Context(), request("GET", "/socket", nil))

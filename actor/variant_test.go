@@ -73,6 +73,7 @@ func TestBatchIsAtomic(t *testing.T) {
 // checkAtomic writes two keys and the alarm together, again and again, and lets
 // each batch in turn be the last one before a crash.
 func checkAtomic(t *testing.T, last actortest.Fate) (err error) {
+	t.Helper()
 	class := behavior{serve: func(s *actor.State, w http.ResponseWriter, r *http.Request) {
 		n := []byte(r.URL.Query().Get("n"))
 		hour, _ := strconv.Atoi(string(n))
@@ -118,6 +119,7 @@ func TestNothingCommitsOnTopOfALostBatch(t *testing.T) {
 }
 
 func checkSuccessors(t *testing.T, fate actortest.Fate) (err error) {
+	t.Helper()
 	const writes = 10
 	class := behavior{serve: func(s *actor.State, w http.ResponseWriter, r *http.Request) {
 		if err := s.Storage().Put(r.Context(), r.URL.Path, nil); err != nil {

@@ -1,8 +1,8 @@
 package actortest
 
 import (
+	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,7 +22,7 @@ type Call struct {
 
 // Begin makes a call and does not wait for it.
 func (n *Node) Begin(target actor.Target, method, path, body string) *Call {
-	return n.BeginRequest(target, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return n.BeginRequest(target, httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body)))
 }
 
 // BeginRequest is Begin with any request. Its context is the client's.
@@ -61,12 +61,10 @@ func (c *Call) Seen() (status int, body string) {
 	return c.recorder.Code, c.recorder.Body.String()
 }
 
-// Wait gives the answer; err is what Dispatch returned.
+// Wait gives the answer, whose body may be read once more; err is what Dispatch returned.
 func (c *Call) Wait() (resp *http.Response, body string, err error) {
 	<-c.done
-	resp = c.recorder.Result()
-	data, _ := io.ReadAll(resp.Body)
-	return resp, string(data), c.err
+	return c.recorder.Result(), c.recorder.Body.String(), c.err
 }
 
 // Err waits for the end of the call and gives its error.

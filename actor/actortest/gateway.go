@@ -3,6 +3,7 @@ package actortest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -61,10 +62,8 @@ func (g *Gateway) Begin(target actor.Target, path string, header http.Header) (*
 	s := &Socket{gateway: g, object: target.ID, id: actor.NewSocketID(g.start, g.number)}
 	g.sockets[s.id] = s
 	g.mu.Unlock()
-	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
-	for key, values := range header {
-		r.Header[key] = values
-	}
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, http.NoBody)
+	maps.Copy(r.Header, header)
 	c := &Call{recorder: httptest.NewRecorder(), done: make(chan struct{})}
 	g.node.calls.Go(func() {
 		defer close(c.done)
@@ -82,8 +81,8 @@ func (g *Gateway) Begin(target actor.Target, path string, header http.Header) (*
 func (g *Gateway) Dial(target actor.Target, path string) *Socket {
 	g.node.tb.Helper()
 	s, call := g.Begin(target, path, nil)
-	if resp, body, err := call.Wait(); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		g.node.tb.Fatalf("Dial %s = %d %q, %v, want 101", path, resp.StatusCode, body, err)
+	if err := call.Err(); err != nil || call.recorder.Code != http.StatusSwitchingProtocols {
+		g.node.tb.Fatalf("Dial %s = %d %q, %v, want 101", path, call.recorder.Code, call.recorder.Body, err)
 	}
 	return s
 }

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -145,24 +142,22 @@ func (n *Node) Target(class, name string) actor.Target {
 
 // Call makes a call and gives its answer; err is what Dispatch returned.
 func (n *Node) Call(target actor.Target, method, path, body string) (resp *http.Response, err error) {
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	w := httptest.NewRecorder()
-	err = n.Host.Dispatch(w, r, target, actor.SocketID{})
-	return w.Result(), err
+	resp, _, err = n.Begin(target, method, path, body).Wait()
+	return resp, err
 }
 
 // Must makes a call that must answer 200 and gives the body.
 func (n *Node) Must(target actor.Target, method, path, body string) string {
 	n.tb.Helper()
-	resp, err := n.Call(target, method, path, body)
-	if err != nil {
+	call := n.Begin(target, method, path, body)
+	if err := call.Err(); err != nil {
 		n.tb.Fatalf("%s %s: %v", method, path, err)
 	}
-	data, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusOK {
-		n.tb.Fatalf("%s %s = %d %s, want 200", method, path, resp.StatusCode, data)
+	status, data := call.Seen()
+	if status != http.StatusOK {
+		n.tb.Fatalf("%s %s = %d %s, want 200", method, path, status, data)
 	}
-	return string(data)
+	return data
 }
 
 // Records gives the number of objects that the store has a record of.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -131,21 +132,23 @@ func (r crashRun) run(t *testing.T) error {
 	m.start()
 	h := &history{}
 	disk.noteCrashes(r.every, h, r.lies)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	l := startLoad(ctx, t, m.url, m.dial(), h, "crash", r.writes)
+	loading, stopLoad := context.WithCancel(ctx)
+	defer stopLoad()
+	l := startLoad(loading, t, m.url, m.dial(), h, "crash", r.writes)
 	select {
 	case <-l.reached:
 	case <-l.gone:
 	}
 	disk.noteCrashes(0, h, r.lies)
-	cancel()
-	errs := []error{l.wait(), checkHistory(t.Context(), newClient(t, m.dial()), m.url, h.copy())}
+	stopLoad()
+	errs := []error{l.wait(), checkHistory(ctx, newClient(t, m.dial()), m.url, h.copy())}
 	m.stop()
 
 	m.parts.wrapCommitter = nil
 	for i, c := range disk.crashes {
-		if err := verifyCrash(t, m, c); err != nil {
+		if err := verifyCrash(ctx, t, m, c); err != nil {
 			errs = append(errs, fmt.Errorf("crash %d of %d, after %d writes: %w", i+1, len(disk.crashes), len(c.history), err))
 		}
 	}
@@ -155,13 +158,13 @@ func (r crashRun) run(t *testing.T) error {
 	return errors.Join(errs...)
 }
 
-func verifyCrash(t *testing.T, m *machine, c crash) error {
+func verifyCrash(ctx context.Context, t *testing.T, m *machine, c crash) error {
 	t.Helper()
 	m.parts.FS = c.disk
 	if err := m.tryStart(); err != nil {
 		return err
 	}
-	return errors.Join(checkHistory(t.Context(), newClient(t, m.dial()), m.url, c.history), m.tryStop())
+	return errors.Join(checkHistory(ctx, newClient(t, m.dial()), m.url, c.history), m.tryStop())
 }
 
 // A power loss at any sync loses no write that a client was told of.
@@ -171,19 +174,33 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
+// tardy acknowledges a batch at once, and commits it when a few more have come.
+type tardy struct {
+	mu      sync.Mutex // guards the following field
+	waiting []func()
+}
+
+func (l *tardy) commit(c actor.Committer, object actor.ID, ownership uint64, batch []byte, done func(error)) {
+	done(nil)
+	const most = 8
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = append(l.waiting, func() { c.Commit(object, ownership, batch, func(error) {}) })
+	if len(l.waiting) > most {
+		l.waiting[0]()
+		l.waiting = l.waiting[1:]
+	}
+}
+
 // The test above notices what it is for.
 func TestPowerLossCatches(t *testing.T) {
 	type done = func(error)
 	broken := map[string]crashRun{
 		"a disk that forgets what it synced": {every: 5, writes: 300, lies: true},
-		"acknowledged before the commit": {every: 1, writes: 300, faults: func(c actor.Committer, object actor.ID, ownership uint64, batch []byte, done done) {
-			done(nil)
-			c.Commit(object, ownership, batch, func(error) {})
-		}},
-		"acknowledged and never committed": {every: 5, writes: 300, faults: func(c actor.Committer, object actor.ID, ownership uint64, batch []byte, done done) {
+		"acknowledged before the commit":     {every: 1, writes: 300, faults: (&tardy{}).commit},
+		"acknowledged and never committed, but what comes after it is": {every: 5, writes: 300, faults: func(c actor.Committer, object actor.ID, ownership uint64, batch []byte, done done) {
 			if batch[len(batch)-1]%8 == 0 {
-				done(nil)
-				return
+				batch = (&actor.Batch{Object: object}).Append(nil)
 			}
 			c.Commit(object, ownership, batch, done)
 		}},
