@@ -181,6 +181,9 @@ func (act *activation) abnormal(ev *event, p any) {
 	ended := act.ended
 	act.mu.Unlock()
 	switch {
+	case ended && p != nil:
+		// Its storage was taken from it, which is why it panicked, as a rule.
+		act.log().Debug("panic in a handler of an ended activation", "detail", fmt.Sprint(p))
 	case p != nil:
 		act.end(act.fault("panic in a handler", fmt.Sprint(p), string(debug.Stack())), ev)
 	case !ended:

@@ -34,7 +34,8 @@ type Committer interface {
 	// returns: nil after Store.Apply has executed the batch, an error that Is
 	// ErrRefused, ErrNotOwner, ErrOverloaded or ErrStorageFull if it certainly
 	// was not applied, any other error if the outcome is unknown. There is no
-	// time-out: done comes when the outcome is known or lost for good.
+	// time-out: done comes when the outcome is known or lost for good. For the
+	// batches of one object it comes in the order of the calls.
 	Commit(object ID, ownership uint64, batch []byte, done func(error))
 
 	// Confirm proves that the ownership held at a moment after the call began.

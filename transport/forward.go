@@ -66,7 +66,7 @@ func (p *Peers) forward(w http.ResponseWriter, r *http.Request, target actor.Tar
 	case err != nil:
 		return fmt.Errorf("%w: node %s cannot be reached: %w", actor.ErrNotOwner, node, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // what was wanted of it was read
+	defer resp.Body.Close()
 	if word := resp.Header.Get(headerError); word != "" {
 		return fmt.Errorf("transport: node %s: %w", node, errorOfPeer(word))
 	}

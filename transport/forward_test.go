@@ -73,6 +73,7 @@ func (f *fixedResolver) set(owner Owner, ok bool) {
 }
 
 func newHop(t *testing.T) *hop {
+	t.Helper()
 	ids := actor.NewIDSource([]byte("secret"), "C")
 	refuse := func(http.ResponseWriter, *http.Request, actor.Target, actor.SocketID) error { return actor.ErrNotOwner }
 	h := &hop{
@@ -174,8 +175,10 @@ func TestForwardStreamsBothWays(t *testing.T) {
 	h.there.dispatch = func(w http.ResponseWriter, r *http.Request, _ actor.Target, _ actor.SocketID) error {
 		buf := make([]byte, 4)
 		for {
-			if _, err := io.ReadFull(r.Body, buf); err != nil {
+			if _, err := io.ReadFull(r.Body, buf); errors.Is(err, io.EOF) {
 				return nil
+			} else if err != nil {
+				return err
 			}
 			w.Write(bytes.ToUpper(buf))
 			w.(http.Flusher).Flush()

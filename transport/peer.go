@@ -21,14 +21,14 @@ const peerHeaderTimeout = 10 * time.Second
 // PeerServer runs the calls that other nodes forward, on objects of this node
 // only: a call that is not for this node is refused, never forwarded again.
 type PeerServer struct {
-	local    Local
+	local    Dispatcher // of this node's own objects
 	log      *slog.Logger
 	http     *http.Server
 	incoming *handedListener
 }
 
 // NewPeerServer makes a server for the connections that Accept is given.
-func NewPeerServer(local Local, log *slog.Logger) *PeerServer {
+func NewPeerServer(local Dispatcher, log *slog.Logger) *PeerServer {
 	s := &PeerServer{local: local, log: log, incoming: newHandedListener()}
 	s.http = &http.Server{
 		Handler:           s,

@@ -54,8 +54,7 @@ var errPeer = errors.New("transport: the owner failed")
 
 // peerError gives the word for an error.
 func peerError(err error) string {
-	var fault *actor.FaultError
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*actor.FaultError](err); ok {
 		return wordFault + fault.ID
 	}
 	for _, w := range peerWords() {

@@ -35,22 +35,17 @@ type Resolver interface {
 	Owner(object actor.ID) (owner Owner, ok bool, changed <-chan struct{})
 }
 
-// Local runs events on the objects of this node. actor.Host does.
-type Local interface {
-	Dispatcher
-}
-
 // Router is the Dispatcher of a node in a cluster: it runs events on this node
 // where it owns the object, and sends them to the owner otherwise, one hop. It
 // sends a call again only if it certainly did not run.
 type Router struct {
-	local    Local
+	local    Dispatcher // of this node's own objects
 	resolver Resolver
 	peers    *Peers
 }
 
 // NewRouter makes a router.
-func NewRouter(local Local, resolver Resolver, peers *Peers) *Router {
+func NewRouter(local Dispatcher, resolver Resolver, peers *Peers) *Router {
 	return &Router{local: local, resolver: resolver, peers: peers}
 }
 

@@ -197,6 +197,9 @@ func TestFullDisk(t *testing.T) {
 		if !errors.As(err, &status) || status.status != http.StatusInsufficientStorage {
 			t.Errorf("increment on a full disk = %v, want status %d", err, http.StatusInsufficientStorage)
 		}
+		if got := get(t, client, counter+"/get"); got != `{"value":1}` {
+			t.Errorf("read on a full disk = %s, want 1: reads go on", got)
+		}
 		if _, err := tryCall(t.Context(), client, http.MethodGet, "http://node:81/livez", ""); err != nil {
 			t.Errorf("livez on a full disk: %v", err)
 		}
