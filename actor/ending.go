@@ -128,7 +128,7 @@ func (h *Host) succeed(act *activation) {
 	if heirs == 0 {
 		return
 	}
-	_, err := h.activation(act.target)
+	_, _, err := h.activation(act.target, nil)
 	if err == nil {
 		return
 	}

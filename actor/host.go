@@ -176,7 +176,8 @@ func (h *Host) deliver(target Target, ev *event) (full <-chan struct{}, err erro
 	h.count(ev, 1)
 	for {
 		var act *activation
-		if act, err = h.activation(target); err != nil {
+		var posted bool
+		if act, posted, err = h.activation(target, ev); err != nil || posted {
 			break
 		}
 		if full, err = act.post(ev); !errors.Is(err, errPostEnded) {
@@ -206,15 +207,16 @@ func (h *Host) failed(ev *event, cause error) {
 	}
 }
 
-// activation finds the object's activation or starts one.
-func (h *Host) activation(target Target) (*activation, error) {
+// activation finds the object's activation or starts one, for the event first;
+// posted says that first is in the mailbox then. first may be nil.
+func (h *Host) activation(target Target, first *event) (act *activation, posted bool, err error) {
 	class, ok := h.classes[target.Class]
 	if !ok {
-		return nil, ErrUnknownClass
+		return nil, false, ErrUnknownClass
 	}
 	ownership, err := h.committer.Ownership(target.ID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	h.mu.Lock()
 	prev := h.table[target.ID]
@@ -225,22 +227,24 @@ func (h *Host) activation(target Target) (*activation, error) {
 		switch {
 		case !ended && prev.ownership == ownership:
 			h.mu.Unlock()
-			return prev, nil
+			return prev, false, nil
 		case !ended:
 			h.mu.Unlock()
 			prev.lose(ErrNotOwner, 0)
-			return h.activation(target)
+			return h.activation(target, first)
 		case stuck:
 			h.mu.Unlock()
-			return nil, ErrStuck
+			return nil, false, ErrStuck
 		}
 	}
-	act, err := h.newLocked(target, class, ownership, prev)
+	act, err = h.newLocked(target, class, ownership, prev, first)
 	h.mu.Unlock()
-	return act, err
+	return act, err == nil && first != nil, err
 }
 
-func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *activation) (*activation, error) {
+// newLocked starts an activation. What it is started for is in its mailbox from
+// the first moment on, so that it shares the fate of a start that fails.
+func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *activation, first *event) (*activation, error) {
 	if h.ending {
 		return nil, ErrClosing
 	}
@@ -260,6 +264,9 @@ func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *act
 	act.holder = start
 	act.mailbox++
 	act.beginLocked(start)
+	if first != nil {
+		heirs = append(heirs, first)
+	}
 	for _, ev := range heirs {
 		act.queueLocked(ev)
 	}
