@@ -171,6 +171,12 @@ func (act *activation) runOne(ev *event) (next *event) {
 		ev.body(&eventContext{ev: ev, done: act.done}, ev)
 	}
 	normal = true
+	act.mu.Lock()
+	away := ev.outside && !act.ended
+	act.mu.Unlock()
+	if away { // finish would seal, and free the gate of, another event
+		act.end(act.fault("a handler returned during its own outside wait", "an outside wait on another goroutine", ""), ev)
+	}
 	return act.finish(ev)
 }
 
@@ -231,8 +237,22 @@ func (act *activation) overLocked(ev *event) {
 // behind the start event, which holds the gate.
 func (act *activation) start(ev *event) {
 	if act.prev != nil {
+		act.mu.Lock()
+		act.watch.Stop() // a slow commit is not the object's fault
+		act.watchUntil = time.Now().Add(1 << 62)
+		act.mu.Unlock()
 		<-act.prev.settled
 		act.prev = nil
+		act.mu.Lock()
+		ended := act.ended
+		if !ended {
+			act.watchLocked(ev)
+		}
+		act.mu.Unlock()
+		if ended {
+			act.overStart(ev)
+			return
+		}
 	}
 	if now, err := act.host.committer.Ownership(act.target.ID); err != nil || now != act.ownership {
 		act.overStart(ev)

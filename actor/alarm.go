@@ -119,6 +119,10 @@ func (act *activation) changeAlarmLocked(change AlarmChange) {
 // the run is committed, or the run was cancelled because the alarm is not due any more.
 func (act *activation) runAlarm(ctx context.Context, ev *event, done func(err error)) {
 	act.mu.Lock()
+	if act.ended {
+		act.mu.Unlock()
+		return // the event was told
+	}
 	err := act.loadAlarmLocked()
 	record := act.alarm.record
 	late := time.Since(time.UnixMilli(record.Due))

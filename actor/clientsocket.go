@@ -164,7 +164,7 @@ func (c *ClientSocket) emit(ctx context.Context, send func()) error {
 	if err != nil {
 		return err
 	}
-	c.act.emitLocked(ev, func(err error) {
+	c.act.emitActLocked(ev, func(err error) {
 		if err == nil {
 			send()
 		}

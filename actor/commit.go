@@ -104,7 +104,7 @@ func (act *activation) committed(number uint64, err error) {
 	act.mu.Lock()
 	act.inflight--
 	if err == nil {
-		if act.lost == nil {
+		if !act.lostLocked(number) {
 			act.view.commit(number)
 		}
 		act.unlock()

@@ -24,18 +24,20 @@ var (
 type Committer interface {
 	// Ownership gives the number of the ownership under which this node may act
 	// for the object now. A later ownership of the same shard has a greater
-	// number. The error is ErrNotOwner or ErrOverloaded: nothing ran.
+	// number. The error is ErrNotOwner: nothing ran.
 	Ownership(object ID) (uint64, error)
 
 	// Commit makes an encoded batch durable under that ownership. Batches of one
-	// object take effect in the order of the calls; once one is not applied, no
-	// later one of the same ownership is. Commit does not block on I/O, keeps the
+	// object take effect in the order of the calls; once one that was taken is not
+	// applied, no later one of the same ownership is. One that is refused for want
+	// of room is not taken: its answer comes before Commit returns, the ownership
+	// stands, and the caller seals nothing on top of it. Commit does not block on I/O, keeps the
 	// batch, and calls done exactly once, from any goroutine, also before it
 	// returns: nil after Store.Apply has executed the batch, an error that Is
 	// ErrRefused, ErrNotOwner, ErrOverloaded or ErrStorageFull if it certainly
 	// was not applied, any other error if the outcome is unknown. There is no
 	// time-out: done comes when the outcome is known or lost for good. For the
-	// batches of one object it comes in the order of the calls.
+	// batches of one object that were taken it comes in the order of the calls.
 	Commit(object ID, ownership uint64, batch []byte, done func(error))
 
 	// Confirm proves that the ownership held at a moment after the call began.

@@ -26,11 +26,16 @@ func (act *activation) end(cause error, culprit *event) {
 	}
 	act.space.broadcast()
 	queued := act.lanes.takeAll(act.waiting.takeAll())
-	var unstarted []*event
+	var unstarted, orphaned []*event
 	if act.object == nil && !errors.Is(cause, ErrNotOwner) && !errors.Is(cause, ErrClosing) {
 		unstarted = queued
 	} else {
-		act.heirs = slices.DeleteFunc(queued, func(ev *event) bool { return ev.kind == EventTask })
+		act.heirs = slices.DeleteFunc(queued, func(ev *event) bool {
+			if ev.lostSocket != nil { // the next activation makes it anew
+				orphaned = append(orphaned, ev)
+			}
+			return ev.kind == EventTask || ev.lostSocket != nil
+		})
 	}
 	dropped := act.dropLocked()
 	failures := act.failuresLocked(cause, culprit)
@@ -48,7 +53,7 @@ func (act *activation) end(cause error, culprit *event) {
 	for _, client := range clients {
 		client.lost()
 	}
-	for _, ev := range unstarted {
+	for _, ev := range append(unstarted, orphaned...) {
 		act.host.failed(ev, cause)
 	}
 	act.host.succeed(act)
@@ -57,13 +62,14 @@ func (act *activation) end(cause error, culprit *event) {
 	act.unlock()
 }
 
-// dropLocked takes the outputs that will never leave: all if the activation is
-// lost, else those of writes that were not sealed.
+// dropLocked takes the outputs that will never leave: those of batches that are
+// lost, and of writes that were not sealed.
 func (act *activation) dropLocked() (dropped []output) {
 	for _, o := range act.outputs.takeAll() {
-		if act.lost != nil || o.dep >= act.view.current {
+		if act.lostLocked(o.dep) || o.dep >= act.view.current {
 			dropped = append(dropped, o)
 		} else {
+			o.ev.effect = o.ev.effect || o.acts // it will leave
 			act.outputs.push(o)
 		}
 	}
@@ -97,11 +103,17 @@ func (act *activation) tell(ev *event, err error) {
 	}
 }
 
+// lostLocked says whether that batch can have no effect here any more: the one
+// that was lost takes all later ones with it, and none before it.
+func (act *activation) lostLocked(batch uint64) bool {
+	return act.lost != nil && batch >= act.lostBatch
+}
+
 // lose ends the activation because nothing that it still holds may leave. batch
 // is the one that was not applied, 0 if the cause is another.
 func (act *activation) lose(cause error, batch uint64) {
 	act.mu.Lock()
-	if act.lost != nil {
+	if act.lostLocked(batch) {
 		act.unlock()
 		return
 	}

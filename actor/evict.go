@@ -29,11 +29,11 @@ func (h *Host) evictIdle(now time.Time) (wait time.Duration, ok bool) {
 	defer h.mu.Unlock()
 	for !h.lru.empty() {
 		oldest := h.lru.next
-		if wait := h.idleTimeout - now.Sub(oldest.used); wait > 0 {
+		if wait := h.idleTimeout - now.Sub(oldest.since()); wait > 0 {
 			return wait, true
 		}
 		if !h.evictLocked(oldest.act, now) {
-			oldest.used = now
+			oldest.looked = now
 			h.lru.pushBack(oldest)
 		}
 	}
@@ -63,6 +63,14 @@ func (h *Host) evictLocked(act *activation, now time.Time) bool {
 	close(act.done)
 	if act.watch != nil {
 		act.watch.Stop()
+	}
+	if clients := act.clients; len(clients) > 0 {
+		act.clients = nil
+		h.wg.Go(func() {
+			for _, client := range clients {
+				client.lost()
+			}
+		})
 	}
 	act.lru.unlink()
 	h.events.evicted(act.target.Class, act.sockets.len() > 0)

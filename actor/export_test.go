@@ -16,3 +16,6 @@ func (s *Store) Keys() (n int, err error) {
 	})
 	return n, err
 }
+
+// WrapCommitter puts something between a host that is idle and its committer.
+func (h *Host) WrapCommitter(wrap func(Committer) Committer) { h.committer = wrap(h.committer) }

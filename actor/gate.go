@@ -161,6 +161,10 @@ func (act *activation) comeBack(ev *event) error {
 		act.mu.Unlock()
 		return nil
 	}
+	if ev.over {
+		act.mu.Unlock()
+		return ErrNoGate
+	}
 	act.waiting.push(ev)
 	start := act.grantLocked()
 	act.mu.Unlock()

@@ -8,6 +8,14 @@ type lruEntry struct {
 	act        *activation
 	prev, next *lruEntry
 	used       time.Time // end of its last event
+	looked     time.Time // when the sweeper found it busy after that
+}
+
+func (e *lruEntry) since() time.Time {
+	if e.looked.After(e.used) {
+		return e.looked
+	}
+	return e.used
 }
 
 // init makes e the root of an empty list.

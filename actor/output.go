@@ -11,6 +11,7 @@ type output struct {
 	dep    uint64
 	ev     *event
 	proved bool            // dep holds writes of the same event: its commit proves the ownership
+	acts   bool            // leaving, it does something that no refusal can take back
 	send   func(err error) // must not block; err says that the output is dropped, and why
 }
 
@@ -25,6 +26,12 @@ func (act *activation) emitLocked(ev *event, send func(err error)) {
 	act.outputs.push(o)
 }
 
+// emitActLocked is emitLocked for an output that is an effect in itself.
+func (act *activation) emitActLocked(ev *event, send func(err error)) {
+	act.emitLocked(ev, send)
+	act.outputs.items[len(act.outputs.items)-1].acts = true
+}
+
 // pumpLocked releases what may leave, in order. Only one goroutine does so at a
 // time; the lock is not held while an output is sent.
 func (act *activation) pumpLocked() {
@@ -34,12 +41,14 @@ func (act *activation) pumpLocked() {
 	act.pumping = true
 	for {
 		o := act.outputs.peek()
-		if o == nil || act.lost != nil || (o.dep > act.view.committed && !act.host.ungated) {
+		if o == nil || act.lostLocked(o.dep) || (o.dep > act.view.committed && !act.host.ungated) {
 			break
 		}
 		out := act.outputs.pop()
+		first := out.acts && !out.ev.effect
+		out.ev.effect = out.ev.effect || out.acts
 		act.mu.Unlock()
-		out.send(act.prove(out))
+		out.send(act.prove(out, first))
 		act.mu.Lock()
 	}
 	act.pumping = false
@@ -48,13 +57,18 @@ func (act *activation) pumpLocked() {
 // prove makes sure that this node still owned the object after the output was
 // made: one proof for each output, since each may belong to a later request. The
 // commit of the event's own writes is such a proof.
-func (act *activation) prove(out output) error {
+func (act *activation) prove(out output, first bool) error {
 	if out.proved {
 		return nil
 	}
 	err := act.host.committer.Confirm(act.target.ID, act.ownership)
 	if err == nil {
 		return nil
+	}
+	if first { // it does not leave after all
+		act.mu.Lock()
+		out.ev.effect = false
+		act.mu.Unlock()
 	}
 	act.lose(err, 0)
 	return act.fate(out.ev, err)
@@ -77,7 +91,7 @@ func (act *activation) drop(outputs []output, cause error) {
 
 // emitSealed seals the event's writes and adds an output that waits for them
 // and for nothing later.
-func (act *activation) emitSealed(ctx context.Context, send func(ev *event, err error)) error {
+func (act *activation) emitSealed(ctx context.Context, acts bool, send func(ev *event, err error)) error {
 	act.mu.Lock()
 	ev, err := act.enterLocked(ctx)
 	if err == nil && ev.tx > 0 {
@@ -93,6 +107,10 @@ func (act *activation) emitSealed(ctx context.Context, send func(ev *event, err 
 	if act.ended {
 		return ErrEnded
 	}
-	act.emitLocked(ev, func(err error) { send(ev, err) })
+	if acts {
+		act.emitActLocked(ev, func(err error) { send(ev, err) })
+	} else {
+		act.emitLocked(ev, func(err error) { send(ev, err) })
+	}
 	return nil
 }

@@ -65,6 +65,9 @@ func (h *Host) breakSocket(object ID, socket SocketID, cause error) {
 	if isRefusal(cause) {
 		info = CloseInfo{Code: closeTryLater, Reason: "a message could not be taken, try again"}
 	}
+	// The next activation finds the socket gone, so that no later message of it takes
+	// effect; the lost one's activation is not settled before this.
+	h.gateways.orphan(socket, info)
 	if g := h.gateways.get(socket.Gateway()); g != nil {
 		g.Deliver(object, Frame{Kind: FrameClose, Socket: socket, Code: info.Code, Reason: info.Reason})
 	}

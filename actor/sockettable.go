@@ -89,7 +89,11 @@ func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
 	size := int64(len(frame.Data))
 	act.host.bytes.Add(size)
 	object := act.target.ID
-	act.emitLocked(ev, func(err error) {
+	emit := act.emitActLocked
+	if frame.Kind == FrameAck {
+		emit = act.emitLocked
+	}
+	emit(ev, func(err error) {
 		act.host.bytes.Add(-size)
 		switch {
 		case err == nil:

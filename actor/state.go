@@ -88,7 +88,10 @@ func (s *State) BlockConcurrencyWhile(ctx context.Context, f func(ctx context.Co
 func (s *State) WaitUntil(ctx context.Context, f func(ctx context.Context)) error {
 	act := s.act
 	act.mu.Lock()
-	_, err := act.enterLocked(ctx)
+	by, err := act.enterLocked(ctx)
+	if err == nil {
+		by.effect = true
+	}
 	act.mu.Unlock()
 	if err != nil {
 		return err

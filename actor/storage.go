@@ -183,7 +183,7 @@ func (s *Storage) DeleteAll(ctx context.Context) error {
 // durable. It is an outside wait.
 func (s *Storage) Sync(ctx context.Context) error {
 	durable := make(chan error, 1)
-	if err := s.act.emitSealed(ctx, func(_ *event, err error) { durable <- err }); err != nil {
+	if err := s.act.emitSealed(ctx, false, func(_ *event, err error) { durable <- err }); err != nil {
 		return err
 	}
 	ev, err := s.act.leave(ctx, false)

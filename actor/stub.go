@@ -85,11 +85,8 @@ func (s *Stub) start(ctx context.Context, r *http.Request, socket SocketID) (*Ca
 		inner.Host = r.URL.Host
 	}
 	c := &Call{act: s.act, answer: newAnswer(), pump: pump}
-	err = s.act.emitSealed(ctx, func(ev *event, err error) {
+	err = s.act.emitSealed(ctx, true, func(_ *event, err error) {
 		if err == nil {
-			s.act.mu.Lock()
-			ev.effect = true
-			s.act.mu.Unlock()
 			if err = s.act.host.admit(s.target); err == nil {
 				err = s.act.host.call(inner, s.target, socket, whole, pump, c.answer)
 			}

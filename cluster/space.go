@@ -34,6 +34,7 @@ type space struct {
 	running sync.WaitGroup
 
 	left    atomic.Int64 // bytes above the reserve, as far as known
+	half    atomic.Int64 // half of what the last look found: below it the next one is due
 	checked atomic.Int64 // time of the last look, in ns since 1970
 	full    atomic.Bool
 }
@@ -55,7 +56,7 @@ func newSpace(fsys vfs.FS, dir string, reserve uint64, log *slog.Logger, events 
 // the goroutine to look again when the last look is old or used up.
 func (s *space) admit(n int) bool {
 	left := s.left.Add(-int64(n) * spaceCost)
-	if left < 0 || s.full.Load() || time.Now().UnixNano()-s.checked.Load() > int64(spaceCheckPeriod) {
+	if left < s.half.Load() || s.full.Load() || time.Now().UnixNano()-s.checked.Load() > int64(spaceCheckPeriod) {
 		select {
 		case s.kick <- struct{}{}:
 		default:
@@ -82,14 +83,14 @@ func (s *space) look() error {
 	usage, err := s.fs.GetDiskUsage(s.dir)
 	s.checked.Store(time.Now().UnixNano())
 	if errors.Is(err, vfs.ErrUnsupported) {
-		s.left.Store(1 << 62)
+		s.setLeft(1 << 62)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("cluster: free disk space of %s: %w", s.dir, err)
 	}
 	full := usage.AvailBytes < s.reserve
-	s.left.Store(int64(min(max(usage.AvailBytes, s.reserve)-s.reserve, 1<<62)))
+	s.setLeft(int64(min(max(usage.AvailBytes, s.reserve)-s.reserve, 1<<62)))
 	if s.full.Swap(full) != full {
 		s.events.storageFull(full, usage.AvailBytes)
 		if full {
@@ -99,6 +100,11 @@ func (s *space) look() error {
 		}
 	}
 	return nil
+}
+
+func (s *space) setLeft(left int64) {
+	s.half.Store(left / 2)
+	s.left.Store(left)
 }
 
 func (s *space) close() {
