@@ -43,6 +43,11 @@ type Config struct {
 	// is there for tests in virtual time, which get quicker when idle groups look
 	// around less often. 0: DefaultHeartbeatTimeout.
 	HeartbeatTimeout time.Duration
+	// Network reaches other nodes. nil: the node is and stays a cluster of one.
+	Network *Network
+	// Clock counts on while the machine sleeps; leases rest on it. nil: the
+	// system's boot time.
+	Clock func() time.Duration
 	// MinFreeBytes of the disk are kept free: below it proposals are refused
 	// with ErrStorageFull and reads go on. 0: DefaultMinFreeBytes.
 	MinFreeBytes uint64
@@ -73,9 +78,15 @@ type faults struct {
 	stubNoSync    bool // a snapshot is declared without making the state durable
 	noFence       bool // entries take effect whatever their ownership and n
 
+	ownBeforeOpen  bool // an ownership begins before its Open entry is applied
+	logBeforeState bool // an installed snapshot replaces the log before the state has it
+
 	leaseFromAnswer bool // a lease begins with the receipt of the answer
 	voteAtOnce      bool // a replica votes as soon as it has started
 	voteEmpty       bool // a replica without a configuration votes
+
+	promiseAll bool // a node promises to everybody who asks
+	dropAtOnce bool // a replica's data goes while its group may still count on it
 
 	// wrap puts something between a group and the library.
 	wrap func(placement.ShardID, proposer) proposer
@@ -103,6 +114,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if !validHeartbeat(c.HeartbeatTimeout.Milliseconds()) {
 		errs = append(errs, fmt.Errorf("cluster: configuration: heartbeat time-out %v: want %v to %v", c.HeartbeatTimeout, minHeartbeatTimeout, maxHeartbeatTimeout))
+	}
+	if c.Network != nil {
+		var err error
+		c.Network, err = c.Network.withDefaults()
+		errs = append(errs, err)
 	}
 	if c.snapshotEntries == 0 {
 		c.snapshotEntries = snapshotEntries

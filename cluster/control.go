@@ -15,19 +15,44 @@ import (
 // no leader.
 const controlRetry = 10 * time.Millisecond
 
+// controlTrailing is how many entries stay behind a snapshot, for followers that
+// are a little behind.
+const controlTrailing = 1024
+
+// controlCommit is how soon an idle follower learns that the table has changed.
+const controlCommit = 200 * time.Millisecond
+
+// errTableRefused means that a command changed nothing, and says why.
+var errTableRefused = errors.New("cluster: change the table: refused")
+
 // control is this node's replica of the control group.
 type control struct {
 	raft  *raft.Raft
 	fsm   *controlFSM
+	me    replicaID
+	port  *raftPort    // nil: the node is alone
 	close func() error // of the store, if it is the node's own
 }
 
-// openControl starts the replica and returns when it knows the table. A new
-// directory forms a cluster of one; a directory that has a cluster never does.
-func openControl(ctx context.Context, cfg Config, dir *directory) (*control, error) {
+// controlSetup says which replica of the control group to open.
+type controlSetup struct {
+	me        replicaID
+	transport raft.Transport
+	// founds says that this replica begins the group, if the directory is new.
+	founds  bool
+	timeout time.Duration // of heartbeats
+	changed func()        // the table has changed; must not block
+}
+
+// openControl starts the replica and returns when it knows the table. A
+// directory that has a cluster never forms one.
+func openControl(ctx context.Context, cfg Config, dir *directory, setup controlSetup) (*control, error) {
 	log := cfg.Log.With("group", "control")
 	store := cfg.Control
-	c := &control{fsm: &controlFSM{fatal: cfg.Fatal, table: &table{}}, close: func() error { return nil }}
+	c := &control{
+		me: setup.me, close: func() error { return nil },
+		fsm: &controlFSM{fatal: cfg.Fatal, table: &table{}, changed: setup.changed},
+	}
 	err := sound(dir.join(controlDir), func() error {
 		if store == nil {
 			file, err := openFileControl(dir.join(controlDir), log)
@@ -39,24 +64,24 @@ func openControl(ctx context.Context, cfg Config, dir *directory) (*control, err
 		if err := readThrough(store); err != nil {
 			return err
 		}
-		return c.start(cfg, dir, store, log)
+		return c.start(setup, dir, store, log)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: open control group in %s: %w", dir.path, errors.Join(err, c.close()))
 	}
-	if err := c.known(ctx, cfg, dir); err != nil {
+	if err := c.known(ctx, cfg, dir, setup); err != nil {
 		return nil, fmt.Errorf("cluster: open control group in %s: %w", dir.path, errors.Join(err, c.stop()))
 	}
 	return c, nil
 }
 
-func (c *control) start(cfg Config, dir *directory, store ControlStore, log *slog.Logger) error {
-	me := replicaID{node: dir.identity.Name, directory: dir.id, number: firstControlReplica}
-	trans := soloTransport{address: me.address()}
-	conf := raftConfig(me.serverID(), cfg.HeartbeatTimeout, 0, log)
+func (c *control) start(setup controlSetup, dir *directory, store ControlStore, log *slog.Logger) error {
+	conf := raftConfig(setup.me.serverID(), setup.timeout, 0, log)
 	conf.NoSnapshotRestoreOnStart = false // the table lives nowhere else
 	conf.SnapshotInterval = raft.DefaultConfig().SnapshotInterval
 	conf.SnapshotThreshold = raft.DefaultConfig().SnapshotThreshold
+	conf.TrailingLogs = controlTrailing
+	conf.CommitTimeout = controlCommit
 	empty, err := isNew(store, store)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -64,35 +89,50 @@ func (c *control) start(cfg Config, dir *directory, store ControlStore, log *slo
 	if empty && dir.identity.ClusterID != "" {
 		return fmt.Errorf("%w: the directory belongs to cluster %s but has no control group: restore it from a backup", ErrDataLoss, dir.identity.ClusterID)
 	}
-	if err := bootstrap(store, store, me.configuration()); err != nil {
-		return fmt.Errorf("cluster: form control group: %w", err)
+	if setup.founds {
+		if err := bootstrap(store, store, setup.me.configuration()); err != nil {
+			return fmt.Errorf("cluster: form control group: %w", err)
+		}
 	}
-	c.raft, err = raft.NewRaft(conf, c.fsm, store, store, store, trans)
+	c.raft, err = raft.NewRaft(conf, c.fsm, store, store, store, setup.transport)
 	if err != nil {
 		return fmt.Errorf("cluster: start control group: %w", err)
 	}
-	if err := campaign(c.raft); err != nil {
-		return errors.Join(fmt.Errorf("cluster: start control group: %w", err), c.raft.Shutdown().Error())
+	configuration := c.raft.GetConfiguration().Configuration()
+	if port, ok := setup.transport.(*raftPort); ok {
+		c.port = port
+		port.attach(c.raft)
+	} else if len(configuration.Servers) > 1 {
+		return errors.Join(errors.New("cluster: start control group: the cluster has other nodes: a network is needed"), c.raft.Shutdown().Error())
+	}
+	if newMembership(configuration, 0, setup.me.serverID()).alone {
+		if err := campaign(c.raft); err != nil {
+			return errors.Join(fmt.Errorf("cluster: start control group: %w", err), c.raft.Shutdown().Error())
+		}
 	}
 	return nil
 }
 
 // known waits until everything in the control group's log is applied, forms the
 // cluster if there is none yet, and checks that table and directory agree.
-func (c *control) known(ctx context.Context, cfg Config, dir *directory) error {
-	if err := c.settle(ctx); err != nil {
+func (c *control) known(ctx context.Context, cfg Config, dir *directory, setup controlSetup) error {
+	if err := c.settle(ctx, dir); err != nil {
 		return err
 	}
 	if err := c.fsm.failed(); err != nil {
 		return err
 	}
 	if !c.fsm.current().formed() {
-		if err := c.form(cfg, dir); err != nil {
+		if err := c.form(cfg, dir, setup.timeout); err != nil {
 			return err
 		}
 	}
 	t := c.fsm.current()
-	if node := t.Nodes[dir.identity.Name]; node.DirectoryID != dir.identity.DirectoryID {
+	node, ok := t.Nodes[dir.identity.Name]
+	switch {
+	case !ok || node.State == nodeLeft:
+		return fmt.Errorf("%w: node %q: to let it join again, empty its data directory", ErrDecommissioned, dir.identity.Name)
+	case node.DirectoryID != dir.identity.DirectoryID:
 		return fmt.Errorf("cluster: the table knows node %q with directory %q, not %q: %w", dir.identity.Name, node.DirectoryID, dir.identity.DirectoryID, ErrCorrupt)
 	}
 	c.fsm.opened.Store(true)
@@ -107,11 +147,12 @@ func (c *control) known(ctx context.Context, cfg Config, dir *directory) error {
 	return nil
 }
 
-// settle waits until this node leads the group and has applied its log.
-func (c *control) settle(ctx context.Context) error {
+// settle waits until this node leads the group and has applied its log, or
+// follows a leader and knows a table in which it stands.
+func (c *control) settle(ctx context.Context, dir *directory) error {
 	for {
 		err := c.raft.Barrier(0).Error()
-		if err == nil {
+		if err == nil || c.follows(dir) {
 			return nil
 		}
 		timer := time.NewTimer(controlRetry)
@@ -126,7 +167,17 @@ func (c *control) settle(ctx context.Context) error {
 	}
 }
 
-func (c *control) form(cfg Config, dir *directory) error {
+// follows says whether a leader has told what this replica needs to begin. What
+// is newer will come; until then the node does what was right a moment ago.
+func (c *control) follows(dir *directory) bool {
+	if _, leader := c.raft.LeaderWithID(); leader == "" || c.raft.CommitIndex() == 0 {
+		return false
+	}
+	node, ok := c.fsm.current().Nodes[dir.identity.Name]
+	return ok && node.DirectoryID == dir.identity.DirectoryID
+}
+
+func (c *control) form(cfg Config, dir *directory, heartbeat time.Duration) error {
 	var clusterID [16]byte
 	secret := make([]byte, idSecretBytes)
 	for _, random := range [][]byte{clusterID[:], secret} {
@@ -134,26 +185,48 @@ func (c *control) form(cfg Config, dir *directory) error {
 			return fmt.Errorf("cluster: form cluster: %w", err)
 		}
 	}
-	data, err := encodeCommand(command{Form: &formCommand{
+	form := &formCommand{
 		FeatureLevel: featureLevel,
 		ClusterID:    newClusterID(clusterID),
 		IDSecret:     secret,
 		Shards:       cfg.Shards,
-		HeartbeatMS:  cfg.HeartbeatTimeout.Milliseconds(),
+		HeartbeatMS:  heartbeat.Milliseconds(),
 		Node:         dir.identity.Name,
 		DirectoryID:  dir.identity.DirectoryID,
-	}})
+	}
+	if cfg.Network != nil {
+		form.Zone = cfg.Network.Zone
+	}
+	if err := c.propose(command{Form: form}); err != nil {
+		return fmt.Errorf("cluster: form cluster: %w", err)
+	}
+	return nil
+}
+
+// propose puts a command into the group's log and returns when the table has it.
+func (c *control) propose(cmd command) error {
+	data, err := encodeCommand(cmd)
 	if err != nil {
 		return err
 	}
 	future := c.raft.Apply(data, 0)
 	if err := future.Error(); err != nil {
-		return fmt.Errorf("cluster: form cluster: %w", err)
+		return fmt.Errorf("cluster: change the table: %w", err)
 	}
 	if reason, ok := future.Response().(string); !ok || reason != "" {
-		return fmt.Errorf("cluster: form cluster: %v", future.Response())
+		return fmt.Errorf("%w: %v", errTableRefused, future.Response())
 	}
 	return nil
+}
+
+// leader gives the node that leads the control group, as far as this one knows.
+func (c *control) leader() (node string, mine bool) {
+	_, id := c.raft.LeaderWithID()
+	replica, err := parseReplicaID(id)
+	if err != nil {
+		return "", false
+	}
+	return replica.node, id == c.me.serverID() && c.raft.State() == raft.Leader
 }
 
 // table gives the newest table that this node knows.

@@ -16,7 +16,8 @@ type controlFSM struct {
 	// say which replicas it should hold, so it ends.
 	fatal func(error)
 	// opened makes failures fatal; until then openControl asks for them.
-	opened atomic.Bool
+	opened  atomic.Bool
+	changed func() // called after each change of the table; must not block
 
 	mu     sync.Mutex // guards the following fields
 	table  *table
@@ -53,6 +54,7 @@ func (f *controlFSM) Apply(l *raft.Log) any {
 	f.mu.Lock()
 	f.table = &next
 	f.mu.Unlock()
+	f.changed()
 	return reason
 }
 
@@ -83,8 +85,9 @@ func (f *controlFSM) Restore(snapshot io.ReadCloser) error {
 		return err
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.table = t
+	f.mu.Unlock()
+	f.changed()
 	return nil
 }
 

@@ -27,6 +27,7 @@ const (
 	pidFile      = "PID"  // of that process, for the error that the next one gives
 	controlDir   = "control"
 	logDir       = "log"
+	snapshotDir  = "snapshots"
 	stateDir     = "state"
 )
 
@@ -38,6 +39,13 @@ type identity struct {
 	// ClusterID is set once the node belongs to a cluster. From then on an empty
 	// control group or log is a loss, never a reason to begin anew.
 	ClusterID string `json:"cluster_id,omitempty"`
+	// HeartbeatMS of the cluster, with ClusterID.
+	HeartbeatMS int64 `json:"heartbeat_ms,omitempty"`
+	// Control is the number of this node's replica of the control group. 0: the first.
+	Control uint64 `json:"control,omitempty"`
+	// Joining is the cluster that has accepted this node, until ClusterID is set: what
+	// is in the directory by then is that cluster's and must get into no other.
+	Joining string `json:"joining,omitempty"`
 }
 
 // directory is an open, locked data directory.
@@ -112,7 +120,7 @@ func (d *directory) create(name string) error {
 // makeParts makes the directories of the parts, so that their entries are
 // durable before anything durable is written in them.
 func (d *directory) makeParts() error {
-	for _, part := range []string{controlDir, logDir, stateDir} {
+	for _, part := range []string{controlDir, logDir, stateDir, snapshotDir} {
 		if err := d.fs.MkdirAll(d.join(part), 0o700); err != nil {
 			return fmt.Errorf("cluster: open data directory %s: %w", d.path, err)
 		}
@@ -121,9 +129,23 @@ func (d *directory) makeParts() error {
 }
 
 // setClusterID records that the node belongs to that cluster, durably.
-func (d *directory) setClusterID(id string) error {
-	d.identity.ClusterID = id
+func (d *directory) setClusterID(id string, heartbeatMS int64) error {
+	d.identity.ClusterID, d.identity.HeartbeatMS, d.identity.Joining = id, heartbeatMS, ""
 	return d.store()
+}
+
+// setJoining records that the cluster has accepted the node, durably.
+func (d *directory) setJoining(id string, control uint64) error {
+	if d.identity.Joining == id && d.identity.Control == control {
+		return nil
+	}
+	d.identity.Joining, d.identity.Control = id, control
+	return d.store()
+}
+
+// controlReplica is this node's replica of the control group.
+func (d *directory) controlReplica() replicaID {
+	return replicaID{node: d.identity.Name, directory: d.id, number: cmp.Or(d.identity.Control, firstControlReplica)}
 }
 
 // store replaces the identity file in one step: a crash leaves the old or the new.

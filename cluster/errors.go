@@ -41,6 +41,8 @@ var (
 	// ErrDataLoss means that the log and the state of a shard, each sound by
 	// itself, do not fit together: acknowledged writes are missing.
 	ErrDataLoss = errors.New("cluster: acknowledged writes are missing")
+	// ErrDecommissioned means that the cluster has let this node go for good.
+	ErrDecommissioned = errors.New("cluster: the node was decommissioned")
 	// ErrClosed means that the node is closed or closing.
 	ErrClosed = errors.New("cluster: node is closed")
 )

@@ -12,14 +12,27 @@ const maxFlights = 4
 
 // proposal is a batch that waits for its answer. done is called exactly once.
 type proposal struct {
-	batch []byte
-	done  func(error)
+	batch   []byte
+	isProof bool // there is no batch: that the entry commits is all that matters
+	done    func(error)
+}
+
+// countBatches counts the proposals that have one.
+func countBatches(proposals []proposal) int {
+	n := 0
+	for _, p := range proposals {
+		if !p.isProof {
+			n++
+		}
+	}
+	return n
 }
 
 // flight is an entry in the library's hands.
 type flight struct {
 	n         uint64
 	proposals []proposal
+	batches   int
 	bytes     int // of its batches
 	future    raft.ApplyFuture
 	start     time.Time

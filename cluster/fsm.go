@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -27,12 +28,14 @@ const (
 // fence and hands the batches of many entries to the StateMachine in one step.
 type shardFSM struct {
 	// Fixed after newShardFSM.
-	shard   placement.ShardID
-	sm      StateMachine
-	faults  faults
-	applied func(e entry, o outcome)      // called for each batches entry, after it took effect
-	logged  func(entries, logBytes int)   // called for all that was applied or skipped
-	stopped func(index uint64, err error) // called once, when the replica stops
+	shard      placement.ShardID
+	sm         StateMachine
+	faults     faults
+	applied    func(e entry, o outcome)         // called for each batches entry, after it took effect
+	logged     func(entries, logBytes int)      // called for all that was applied or skipped
+	configured func(raft.Configuration, uint64) // called for each configuration that was committed
+	install    func(content io.Reader) error    // brings the received snapshot into the state
+	stopped    func(index uint64, err error)    // called once, when the replica stops
 
 	// Owned by the library's goroutine that applies.
 	fence   fence
@@ -42,10 +45,16 @@ type shardFSM struct {
 	broken  error
 
 	position atomic.Uint64 // index of the last entry that the state contains
+	busy     busySince     // a call of the state machine
+
+	// mu is held while the state changes, so that a picture of it and at agree.
+	mu sync.Mutex
+	at stub // where in the log the state is; behind position until that was replayed
 }
 
-func newShardFSM(shard placement.ShardID, sm StateMachine, position uint64, f fence) *shardFSM {
-	fsm := &shardFSM{shard: shard, sm: sm, fence: f}
+// newShardFSM makes the state machine of a replica whose newest snapshot is from.
+func newShardFSM(shard placement.ShardID, sm StateMachine, position uint64, f fence, from stub) *shardFSM {
+	fsm := &shardFSM{shard: shard, sm: sm, fence: f, at: from}
 	fsm.position.Store(position)
 	return fsm
 }
@@ -81,11 +90,9 @@ func (f *shardFSM) ApplyBatch(logs []*raft.Log) []any {
 		}
 		f.add(e, o)
 	}
-	if last > position {
-		if err := f.commit(fence, last); err != nil {
-			f.stop(last, err)
-			return f.answerAll(logs, outcomeStopped)
-		}
+	if err := f.commit(fence, last, logs[:len(f.results)]); err != nil {
+		f.stop(last, err)
+		return f.answerAll(logs, outcomeStopped)
 	}
 	for i, e := range f.entries {
 		if e.kind == entryBatches {
@@ -129,13 +136,73 @@ func (f *shardFSM) add(e entry, o outcome) {
 }
 
 // commit hands the gathered batches to the state machine, with the new position
-// and fence, as one atomic step.
-func (f *shardFSM) commit(next fence, index uint64) error {
-	if err := f.sm.Apply(uint32(f.shard), f.batches, index, next.append(nil)); err != nil {
-		return fmt.Errorf("cluster: shard %d: apply entries up to %d: %w", f.shard, index, err)
+// and fence, as one atomic step, and follows where in the log that is.
+func (f *shardFSM) commit(next fence, index uint64, logs []*raft.Log) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if index > f.position.Load() {
+		f.busy.begin()
+		err := f.sm.Apply(uint32(f.shard), f.batches, index, next.append(nil))
+		f.busy.end()
+		if err != nil {
+			return fmt.Errorf("cluster: shard %d: apply entries up to %d: %w", f.shard, index, err)
+		}
+		f.fence = next
+		f.position.Store(index)
 	}
-	f.fence = next
-	f.position.Store(index)
+	for _, l := range logs {
+		if l.Index <= f.at.Index {
+			continue
+		}
+		if l.Type == raft.LogConfiguration {
+			c := raft.DecodeConfiguration(l.Data)
+			f.at = newStub(l.Index, l.Term, c, l.Index)
+			f.configured(c, l.Index)
+		}
+		f.at.Index, f.at.Term = l.Index, l.Term
+	}
+	return nil
+}
+
+// picture gives the state as it is now, and where in the log that is.
+func (f *shardFSM) picture() (ShardPicture, stub, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at.Index == 0 || f.at.Index < f.position.Load() || len(f.at.Servers) == 0 {
+		return nil, stub{}, errNoPicture
+	}
+	picture, err := f.sm.Snapshot(uint32(f.shard))
+	if err != nil {
+		return nil, stub{}, fmt.Errorf("cluster: shard %d: take a picture: %w", f.shard, err)
+	}
+	return picture, f.at, nil
+}
+
+// restore replaces the state by the content of a snapshot. The replica stops if
+// that fails: what the state holds then is nothing at all.
+func (f *shardFSM) restore(content io.Reader, from stub) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.busy.begin()
+	defer f.busy.end()
+	err := f.sm.Restore(uint32(f.shard), content)
+	var header []byte
+	var position uint64
+	if err == nil {
+		position, header, err = f.sm.Position(uint32(f.shard))
+	}
+	if err == nil && position != from.Index {
+		err = fmt.Errorf("its state is at entry %d: %w", position, ErrCorrupt)
+	}
+	if err == nil {
+		f.fence, err = decodeFence(header)
+	}
+	if err != nil {
+		return err
+	}
+	f.position.Store(position)
+	from.Received, from.Size = "", 0
+	f.at = from
 	return nil
 }
 
@@ -143,6 +210,9 @@ func (f *shardFSM) commit(next fence, index uint64) error {
 // entry that cannot be applied must not be skipped.
 func (f *shardFSM) stop(index uint64, err error) {
 	f.broken = err
+	f.mu.Lock()
+	f.at = stub{} // nobody gets a picture of it
+	f.mu.Unlock()
 	f.stopped(index, err)
 }
 
@@ -165,9 +235,17 @@ func (f *shardFSM) Snapshot() (raft.FSMSnapshot, error) {
 	return shardSnapshot{sm: f.sm, noSync: f.faults.stubNoSync}, nil
 }
 
-// Restore implements raft.FSM.
+// Restore implements raft.FSM: it brings the received snapshot into the state. The
+// library closes it.
 func (f *shardFSM) Restore(snapshot io.ReadCloser) error {
-	return errors.Join(errNoStream, snapshot.Close())
+	err := f.broken
+	if err == nil {
+		err = f.install(snapshot)
+	}
+	if err != nil && f.broken == nil && !errors.Is(err, errOldSnapshot) {
+		f.stop(f.position.Load(), err)
+	}
+	return err
 }
 
 // shardSnapshot makes durable what the state holds; the stub itself is stored by
@@ -178,12 +256,14 @@ type shardSnapshot struct {
 }
 
 // Persist implements raft.FSMSnapshot.
-func (s shardSnapshot) Persist(raft.SnapshotSink) error {
-	if s.noSync {
-		return nil
+func (s shardSnapshot) Persist(sink raft.SnapshotSink) error {
+	if !s.noSync {
+		if err := s.sm.Sync(); err != nil {
+			return fmt.Errorf("cluster: make state durable: %w", err)
+		}
 	}
-	if err := s.sm.Sync(); err != nil {
-		return fmt.Errorf("cluster: make state durable: %w", err)
+	if own, ok := sink.(*snapshotSink); ok {
+		own.declared = true
 	}
 	return nil
 }

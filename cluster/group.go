@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,10 +14,6 @@ import (
 
 	"github.com/holdfast-dev/holdfast/placement"
 )
-
-// trailingLogs is how many entries stay in a shard's log behind a snapshot: none
-// is needed while there is no follower that might be a little behind.
-const trailingLogs = 0
 
 // proposer is what a group asks of the library: to put an entry into the log.
 // It is *raft.Raft but for the tests that lose entries on purpose.
@@ -39,14 +36,22 @@ type group struct {
 	budget  *budget
 	space   *space
 	propose proposer
-	alone   bool // the only voter, so that being leader proves ownership
+	port    replicaPort // nil if there can be no other replicas
+	opened  time.Time
+	timeout time.Duration // of heartbeats
 
-	cancel  context.CancelFunc // ends run
-	running sync.WaitGroup
-	ready   chan struct{} // closed at the first ownership, or when the replica stopped
-	broken  chan struct{} // one slot: an entry of the current ownership was not applied
-	watch   *time.Timer   // armed while entries are in flight
+	cancel    context.CancelFunc // ends run
+	running   sync.WaitGroup
+	ended     chan struct{}  // closed when run has ended
+	ready     chan struct{}  // closed at the first ownership, when the replica stopped, or at once if others vote
+	broken    chan struct{}  // one slot: an entry of the current ownership was not applied
+	handovers chan *handover // taken by run while this replica owns the shard
+	watch     *time.Timer    // armed while entries are in flight
+	reloading sync.Mutex     // held while the library's configuration is changed
+	members   atomic.Pointer[membership]
+	onPeers   func() // called when there are other voters; may be nil
 
+	prompts    prompts
 	sinceStub  snapshotTrigger
 	isReady    sync.Once
 	failure    atomic.Pointer[error] // why the replica stopped
@@ -61,13 +66,31 @@ type group struct {
 	closing  bool // nothing new is taken
 	watching bool // watch is armed
 	queue    queue
+	wish     uint64 // newest version of the table by which a change was asked for
 }
+
+// replicaPort is what a transport between nodes does for a replica besides what
+// the library asks of it. raftPort is one.
+type replicaPort interface {
+	// attach says whose transport it is.
+	attach(r *raft.Raft)
+	// leads proves that the replica led in that term at a moment after the call began.
+	leads(term uint64) bool
+	// endLease makes leads say no for the rest of the term.
+	endLease(term uint64)
+	// follower says of another replica whether it answers this leader, and the last
+	// entry of this leader's log that it is known to have.
+	follower(id raft.ServerID) (healthy bool, matched uint64)
+}
+
+var _ replicaPort = (*raftPort)(nil)
 
 // groupConfig is what a group needs besides its place.
 type groupConfig struct {
 	shard    placement.ShardID
 	me       replicaID
 	db       *logDB
+	spool    *spool
 	sm       StateMachine
 	trans    raft.Transport
 	timeout  time.Duration // of heartbeats
@@ -75,6 +98,7 @@ type groupConfig struct {
 	space    *space
 	snapshot func(*group) // asks for a snapshot; must not block
 	opened   func(*group) // called before the replica can own the shard
+	peers    func()       // called when there are other voters; must not block; nil: nobody asks
 	log      *slog.Logger
 	events   *Events
 	faults   faults
@@ -83,7 +107,7 @@ type groupConfig struct {
 }
 
 // openGroup starts the replica. first is the configuration with which a group
-// that has no trace on this node begins.
+// that has no trace on this node begins; a replica that others will add has none.
 func openGroup(cfg groupConfig, first raft.Configuration) (*group, error) {
 	store, err := cfg.db.openGroup(cfg.shard, cfg.me.number)
 	if err != nil {
@@ -92,18 +116,20 @@ func openGroup(cfg groupConfig, first raft.Configuration) (*group, error) {
 	g := &group{
 		shard: cfg.shard, me: cfg.me, store: store, events: cfg.events, budget: cfg.budget, space: cfg.space,
 		log:   cfg.log.With("shard", cfg.shard),
-		ready: make(chan struct{}), broken: make(chan struct{}, 1),
-		watch: time.NewTimer(time.Hour),
+		ready: make(chan struct{}), broken: make(chan struct{}, 1), ended: make(chan struct{}),
+		handovers: make(chan *handover), watch: time.NewTimer(time.Hour), opened: time.Now(), timeout: cfg.timeout,
 	}
 	g.watch.Stop()
+	g.port, _ = cfg.trans.(replicaPort)
+	g.onPeers = cfg.peers
+	g.members.Store(&membership{})
 	g.sinceStub.ask = func() { cfg.snapshot(g) }
 	g.sinceStub.limit = cfg.snapshotEntries
-	conf := raftConfig(cfg.me.serverID(), cfg.timeout, trailingLogs, g.log)
-	stubs := stubStore{log: store}
-	if err := g.prepare(stubs, cfg, first); err != nil {
+	snapshots := &snapshotStore{shard: cfg.shard, log: store, spool: cfg.spool, faults: cfg.faults}
+	if err := g.prepare(snapshots, cfg, first); err != nil {
 		return nil, err
 	}
-	g.raft, err = raft.NewRaft(conf, g.fsm, store, store, stubs, cfg.trans)
+	g.raft, err = raft.NewRaft(raftConfig(cfg.me.serverID(), cfg.timeout, 0, g.log), g.fsm, store, store, snapshots, cfg.trans)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: start shard %d: %w", cfg.shard, err)
 	}
@@ -111,23 +137,32 @@ func openGroup(cfg groupConfig, first raft.Configuration) (*group, error) {
 	if cfg.faults.wrap != nil {
 		g.propose = cfg.faults.wrap(g.shard, g.raft)
 	}
+	if g.port != nil {
+		g.port.attach(g.raft)
+	}
 	g.sinceStub.armed.Store(true)
-	g.alone = onlyVoter(g.raft.GetConfiguration().Configuration(), cfg.me.serverID())
-	if g.alone {
-		if err := campaign(g.raft); err != nil {
+	g.configured(g.raft.GetConfiguration().Configuration(), g.members.Load().index)
+	if g.members.Load().peers {
+		g.isReady.Do(func() { close(g.ready) })
+	}
+	if g.members.Load().alone {
+		if err := g.campaign(); err != nil {
 			return nil, errors.Join(fmt.Errorf("cluster: start shard %d: %w", cfg.shard, err), g.raft.Shutdown().Error())
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	cfg.opened(g)
+	if g.members.Load().peers && g.onPeers != nil {
+		g.onPeers() // again: now the group can be found
+	}
 	g.running.Go(func() { g.run(ctx) })
 	return g, nil
 }
 
 // prepare makes the state machine, and the first configuration of a new group,
 // and refuses to start where log and state do not fit together.
-func (g *group) prepare(stubs stubStore, cfg groupConfig, first raft.Configuration) error {
+func (g *group) prepare(snapshots *snapshotStore, cfg groupConfig, first raft.Configuration) error {
 	position, header, err := cfg.sm.Position(uint32(g.shard))
 	if err != nil {
 		return fmt.Errorf("cluster: start shard %d: read position of the state: %w", g.shard, err)
@@ -136,20 +171,33 @@ func (g *group) prepare(stubs stubStore, cfg groupConfig, first raft.Configurati
 	if err != nil {
 		return fmt.Errorf("cluster: start shard %d: %w", g.shard, err)
 	}
-	stub, err := stubs.load()
+	stub, err := g.store.loadStub(keyStub)
 	if err != nil {
 		return fmt.Errorf("cluster: start shard %d: %w", g.shard, err)
 	}
-	if err := checkFit(position, stub.Index, g.store.first, g.store.last); err != nil {
+	g.fsm = newShardFSM(g.shard, cfg.sm, position, fence, stub)
+	snapshots.fsm = g.fsm
+	if err := snapshots.finish(); err != nil {
+		return fmt.Errorf("cluster: start shard %d: %w", g.shard, err)
+	}
+	if stub, err = g.store.loadStub(keyStub); err != nil {
+		return fmt.Errorf("cluster: start shard %d: %w", g.shard, err)
+	}
+	if err := checkFit(g.fsm.position.Load(), stub.Index, g.store.first, g.store.last); err != nil {
 		return fmt.Errorf("cluster: start shard %d: %w", g.shard, err)
 	}
 	g.lastStub.Store(stub.Index)
-	g.fsm = newShardFSM(g.shard, cfg.sm, position, fence)
+	g.members.Store(newMembership(stub.configuration(), stub.ConfigurationIndex, g.me.serverID()))
 	g.fsm.faults = cfg.faults
 	g.fsm.applied = g.applied
 	g.fsm.logged = g.sinceStub.add
+	g.fsm.configured = g.configured
+	g.fsm.install = g.installer(snapshots)
 	g.fsm.stopped = g.stopped
-	if err := bootstrap(g.store, stubs, first); err != nil {
+	if len(first.Servers) == 0 {
+		return nil
+	}
+	if err := bootstrap(g.store, snapshots, first); err != nil {
 		return fmt.Errorf("cluster: bootstrap shard %d: %w", g.shard, err)
 	}
 	return nil
@@ -172,17 +220,24 @@ func checkFit(position, stub, first, last uint64) error {
 	return nil
 }
 
-// onlyVoter says whether that server alone decides.
-func onlyVoter(c raft.Configuration, id raft.ServerID) bool {
-	voters := 0
-	mine := false
-	for _, server := range c.Servers {
-		if server.Suffrage == raft.Voter {
-			voters++
-			mine = mine || server.ID == id
+// installer gives the function that brings received snapshots into the state.
+func (g *group) installer(snapshots *snapshotStore) func(io.Reader) error {
+	return func(content io.Reader) error {
+		received, err := g.store.loadStub(keyReceived)
+		if err != nil {
+			return err
 		}
+		if received.Index == 0 {
+			return errNoContent
+		}
+		if err := snapshots.install(received, content); err != nil {
+			return err
+		}
+		g.lastStub.Store(received.Index)
+		g.configured(received.configuration(), received.ConfigurationIndex)
+		g.log.Info("snapshot of the shard restored", "index", received.Index, "bytes", received.Size)
+		return nil
 	}
-	return mine && voters == 1
 }
 
 // stopped is called when the replica met something that it must not skip.
@@ -207,7 +262,10 @@ func (g *group) snapshotNow() {
 	start := time.Now()
 	entries, logBytes := g.sinceStub.begin()
 	index := g.fsm.position.Load()
-	err := g.raft.Snapshot().Error()
+	err := g.leaveTrail(entries, logBytes)
+	if err == nil {
+		err = g.raft.Snapshot().Error()
+	}
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return
 	}

@@ -29,14 +29,16 @@ type Hint struct {
 // answers of owners.
 type hints struct {
 	queue memberlist.TransmitLimitedQueue
+	news  func(placement.ShardID) // called for each hint that is news; must not block
 
 	mu      sync.Mutex // guards byShard
 	byShard map[placement.ShardID]Hint
 }
 
-func newHints(nodes func() int) *hints {
+func newHints(nodes func() int, news func(placement.ShardID)) *hints {
 	return &hints{
 		queue:   memberlist.TransmitLimitedQueue{NumNodes: nodes, RetransmitMult: hintRetransmit},
+		news:    news,
 		byShard: make(map[placement.ShardID]Hint),
 	}
 }
@@ -52,12 +54,16 @@ func (h *hints) owner(shard placement.ShardID) (Hint, bool) {
 // learn takes a hint from an answer, and says whether it was news.
 func (h *hints) learn(hint Hint) bool {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if now, ok := h.byShard[hint.Shard]; ok && now.Ownership >= hint.Ownership {
-		return false
+	now, ok := h.byShard[hint.Shard]
+	fresh := !ok || now.Ownership < hint.Ownership
+	if fresh {
+		h.byShard[hint.Shard] = hint
 	}
-	h.byShard[hint.Shard] = hint
-	return true
+	h.mu.Unlock()
+	if fresh {
+		h.news(hint.Shard)
+	}
+	return fresh
 }
 
 // announce spreads a hint that is certain: this node owns the shard.

@@ -56,6 +56,13 @@ func (l *lease) end(term uint64) {
 	l.ended = max(l.ended, term)
 }
 
+// hasEnded says whether the lease of that term was ended.
+func (l *lease) hasEnded(term uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return term <= l.ended
+}
+
 // holds says whether at now nobody but me, which leads in term, can have been
 // elected by those voters.
 func (l *lease) holds(term uint64, voters []raft.ServerID, me raft.ServerID, now time.Duration) bool {

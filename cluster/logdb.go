@@ -38,8 +38,9 @@ type logDB struct {
 	fatal  func(error)
 	faults faults
 
-	closing sync.RWMutex // held for reading while a reader that nobody waits for uses db
-	closed  bool         // guarded by closing
+	writes  writesInProgress // of entries, terms and votes
+	closing sync.RWMutex     // held for reading while a reader that nobody waits for uses db
+	closed  bool             // guarded by closing
 }
 
 // logMeta says which data directory a log database belongs to.
@@ -150,6 +151,8 @@ func (d *logDB) get(key []byte) ([]byte, error) {
 
 // set stores a value and returns when it is durable.
 func (d *logDB) set(key, value []byte) error {
+	write := d.writes.begin()
+	defer d.writes.end(write)
 	return d.check(d.db.Set(key, value, pebble.Sync))
 }
 
@@ -178,9 +181,10 @@ func metaKey(name string) []byte { return append([]byte{'m'}, name...) }
 
 // Kinds of keys of one replica, in key order.
 const (
-	keyLog    = 'l' // and the index, 8 bytes
-	keyStub   = 'p'
-	keyStable = 's' // and the library's name
+	keyLog      = 'l' // and the index, 8 bytes
+	keyStub     = 'p'
+	keyReceived = 'r' // the mark of a snapshot that has to be restored
+	keyStable   = 's' // and the library's name
 )
 
 // replicaPrefix begins all keys of one replica of a shard.
@@ -188,3 +192,6 @@ func replicaPrefix(shard placement.ShardID, number uint64) []byte {
 	prefix := binary.BigEndian.AppendUint32([]byte{'g'}, uint32(shard))
 	return binary.BigEndian.AppendUint64(prefix, number)
 }
+
+// replicaNumber reads the number out of a key of a replica.
+func replicaNumber(key []byte) uint64 { return binary.BigEndian.Uint64(key[5:]) }

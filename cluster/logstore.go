@@ -170,7 +170,10 @@ func (g *groupLog) StoreLogs(logs []*raft.Log) error {
 	if g.db.faults.ackBeforeSync {
 		durable = pebble.NoSync
 	}
-	if err := g.db.check(batch.Commit(durable)); err != nil {
+	write := g.db.writes.begin()
+	err := batch.Commit(durable)
+	g.db.writes.end(write)
+	if err := g.db.check(err); err != nil {
 		return errors.Join(err, batch.Close())
 	}
 	if err := batch.Close(); err != nil {

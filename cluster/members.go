@@ -130,13 +130,15 @@ func (m *members) setCluster(id string) error {
 	return nil
 }
 
-// all gives every node once, with its highest start, in ascending order of names.
+// all gives every node once, with its highest start that is alive, in ascending order of names.
 func (m *members) all() []Member {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	newest := make(map[placement.NodeID]Member, len(m.known))
 	for _, member := range m.known {
-		if now, ok := newest[member.Node]; !ok || member.Start > now.Start {
+		// A node that lost its disk counts its starts from 1 again.
+		now, ok := newest[member.Node]
+		if !ok || member.Alive && !now.Alive || member.Alive == now.Alive && member.Start > now.Start {
 			newest[member.Node] = member
 		}
 	}
@@ -156,6 +158,18 @@ func (m *members) address(node placement.NodeID) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// living says whether a member with that directory is alive.
+func (m *members) living(directory directoryID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, member := range m.known {
+		if member.Alive && member.directory == directory {
+			return true
+		}
+	}
+	return false
 }
 
 // leave tells the others that this node goes, so that they need not find out.
@@ -183,6 +197,7 @@ func (m *members) note(n *memberlist.Node, alive bool) {
 	}
 	member.Alive = alive
 	m.mu.Lock()
+	before := m.known[n.Name]
 	m.known[n.Name] = member
 	for name, other := range m.known {
 		if other.Node == member.Node && other.Start < member.Start && !other.Alive {
@@ -190,6 +205,13 @@ func (m *members) note(n *memberlist.Node, alive bool) {
 		}
 	}
 	m.mu.Unlock()
+	if before.Alive != alive && member.Node != m.cfg.node {
+		text := "a node is gone"
+		if alive {
+			text = "a node is there"
+		}
+		m.cfg.log.Info(text, "peer", member.Node, "start", member.Start, "address", member.Internal)
+	}
 	m.cfg.changed()
 }
 

@@ -30,7 +30,7 @@ type gossiper struct {
 func gossip(t *testing.T, n *gossipNet, name string, start uint64, cluster string, key []byte) *gossiper {
 	t.Helper()
 	g := &gossiper{end: n.open()}
-	g.hints = newHints(func() int { return 3 })
+	g.hints = newHints(func() int { return 3 }, func(placement.ShardID) {})
 	var err error
 	g.members, err = newMembers(membersConfig{
 		node: placement.NodeID(name), start: start, key: key, transport: g.end, hints: g.hints,

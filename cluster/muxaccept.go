@@ -79,6 +79,9 @@ func (m *raftMux) receive(conn net.Conn) error {
 	if h.use == laneSnapshot {
 		return m.receiveSnapshot(conn, r, h)
 	}
+	if h.use == lanePeer {
+		return m.answerPeer(conn, r)
+	}
 	m.replace(h, conn)
 	a := &acceptedConn{
 		mux: m, conn: conn, hello: h, wake: make(chan struct{}, 1),

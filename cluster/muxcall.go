@@ -110,7 +110,7 @@ func (c *call) fail(err error) {
 
 // overdue removes from calls what has no use or no time any more, and adds it
 // to late with the reason.
-func overdue(calls []*call, late []*call, now time.Time) (rest, all []*call) {
+func overdue(calls, late []*call, now time.Time) (rest, all []*call) {
 	rest = slices.DeleteFunc(calls, func(c *call) bool {
 		if c.isOverdue(now) {
 			late = append(late, c)

@@ -176,7 +176,8 @@ func (c *muxCluster) close() {
 	}
 }
 
-// leader waits until one of the replicas of a group leads it, with a lease.
+// leader waits until one of the replicas of a group leads it, with a lease. A
+// transfer that failed is tried again, as a group has to: it has cost the lease.
 func (c *muxCluster) leader(group, except int) int {
 	c.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -185,10 +186,18 @@ func (c *muxCluster) leader(group, except int) int {
 			if i != except && r.raft.State() == raft.Leader && r.port.leads(r.raft.CurrentTerm()) {
 				return i
 			}
+			if i != except && r.raft.State() == raft.Leader && r.port.lease.hasEnded(r.raft.CurrentTerm()) {
+				r.raft.LeadershipTransfer()
+			}
 		}
 	}
 	c.t.Fatalf("group %d has no leader with a lease after 20 s", group)
 	return 0
+}
+
+// led says whether some replica of the group says that it leads.
+func (c *muxCluster) led(group int) bool {
+	return slices.ContainsFunc(c.nodes, func(n *muxNode) bool { return n.replicas[group].raft.State() == raft.Leader })
 }
 
 // apply commits a line through the group's leader, wherever that is.

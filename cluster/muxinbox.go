@@ -95,12 +95,22 @@ func (b *inbox) close() {
 
 // processing is a request that the library's main loop has taken.
 type processing struct {
-	response chan raft.RPCResponse
+	ask  chan chan bool // the worker answers with whether the main loop is still at it
+	over chan struct{}  // closed when it is not
 }
 
-// goesOn says whether the main loop is still at it: it puts the response into
-// the channel when it is done.
-func (p *processing) goesOn() bool { return len(p.response) == 0 }
+// goesOn says whether the main loop was at the request during the whole time up
+// to this call. That there is no response yet is known for sure only to the worker,
+// who takes it.
+func (p *processing) goesOn() bool {
+	answer := make(chan bool, 1)
+	select {
+	case p.ask <- answer:
+		return <-answer
+	case <-p.over:
+		return false
+	}
+}
 
 // process gives a request to the library and waits for its answer.
 func (p *raftPort) process(in *inbound) muxAnswer {
@@ -195,15 +205,27 @@ func (p *raftPort) deliver(in *inbound, late <-chan time.Time, passable bool) mu
 	case <-p.closed:
 		return muxAnswer{refused: refusedReplica}
 	}
+	work := &processing{ask: make(chan chan bool), over: make(chan struct{})}
+	defer close(work.over)
 	if passable {
-		p.inside.Store(&processing{response: response})
+		p.inside.Store(work)
 		defer p.inside.Store(nil)
 	}
-	select {
-	case r := <-response:
-		return answerOf(r)
-	case <-p.closed:
-		return muxAnswer{refused: refusedReplica}
+	for {
+		select {
+		case r := <-response:
+			return answerOf(r)
+		case answer := <-work.ask:
+			select {
+			case r := <-response:
+				answer <- false
+				return answerOf(r)
+			default:
+				answer <- true
+			}
+		case <-p.closed:
+			return muxAnswer{refused: refusedReplica}
+		}
 	}
 }
 
@@ -229,14 +251,14 @@ func (p *raftPort) passHeartbeat(request *raft.AppendEntriesRequest, response ch
 	half := p.mux.cfg.timeout / 2
 	quiet := start.Sub(hooks.lastContact()) < half
 	inside := p.inside.Load()
-	busy := inside != nil && inside.goesOn()
+	busy := !quiet && inside != nil && inside.goesOn()
 	if !quiet && !busy || !p.follows(raft.ServerID(request.ID), request.Term) {
 		return muxAnswer{}, false
 	}
 	(*handler)(raft.RPC{Command: request, RespChan: response})
 	select {
 	case r := <-response:
-		if quiet && time.Since(start) < half || busy && p.inside.Load() == inside && inside.goesOn() {
+		if quiet && time.Since(start) < half || busy && inside.goesOn() {
 			return answerOf(r), true
 		}
 		return muxAnswer{refused: refusedBusy}, true

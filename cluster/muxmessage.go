@@ -182,12 +182,12 @@ func (m *message) request(peer []byte) any {
 	switch m.kind {
 	case messageHeartbeat, messageAppend:
 		return &raft.AppendEntriesRequest{
-			RPCHeader: header, Term: m.term, Leader: peer,
+			RPCHeader: header, Term: m.term,
 			PrevLogEntry: m.index, PrevLogTerm: m.at, Entries: m.entries, LeaderCommitIndex: m.commit,
 		}
 	case messageVote:
 		return &raft.RequestVoteRequest{
-			RPCHeader: header, Term: m.term, Candidate: peer,
+			RPCHeader: header, Term: m.term,
 			LastLogIndex: m.index, LastLogTerm: m.at, LeadershipTransfer: m.transfer,
 		}
 	case messagePreVote:
@@ -196,7 +196,7 @@ func (m *message) request(peer []byte) any {
 		return &raft.TimeoutNowRequest{RPCHeader: header}
 	case messageSnapshot:
 		return &raft.InstallSnapshotRequest{
-			RPCHeader: header, SnapshotVersion: m.snapshot.version, Term: m.term, Leader: peer,
+			RPCHeader: header, SnapshotVersion: m.snapshot.version, Term: m.term,
 			LastLogIndex: m.index, LastLogTerm: m.at,
 			Configuration: m.snapshot.configuration, ConfigurationIndex: m.snapshot.configuredAt, Size: m.snapshot.size,
 		}

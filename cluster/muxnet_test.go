@@ -17,6 +17,7 @@ import (
 type muxNet struct {
 	mu        sync.Mutex // guards the following fields
 	nodes     map[string]*raftMux
+	accept    map[string]func(net.Conn) // of whole nodes, instead
 	cuts      map[[2]string]bool
 	delay     func(from, to string) time.Duration
 	bandwidth int // bytes per second and direction of a connection; 0: no limit
@@ -26,7 +27,7 @@ type muxNet struct {
 
 func newMuxNet() *muxNet {
 	return &muxNet{
-		nodes: make(map[string]*raftMux), cuts: make(map[[2]string]bool), conns: make(map[*muxNetConn]struct{}),
+		nodes: make(map[string]*raftMux), accept: make(map[string]func(net.Conn)), cuts: make(map[[2]string]bool), conns: make(map[*muxNetConn]struct{}),
 		delay: func(string, string) time.Duration { return 100 * time.Microsecond }, changed: make(chan struct{}),
 	}
 }
@@ -99,15 +100,18 @@ func (n *muxNet) dialFrom(from string) func(ctx context.Context, to string) (net
 		mine := &muxNetConn{net: n, in: back, out: out}
 		theirs := &muxNetConn{net: n, in: out, out: back}
 		n.mu.Lock()
-		target := n.nodes[to]
-		if target != nil {
+		take := n.accept[to]
+		if target := n.nodes[to]; target != nil {
+			take = target.serve
+		}
+		if take != nil {
 			n.conns[mine], n.conns[theirs] = struct{}{}, struct{}{}
 		}
 		n.mu.Unlock()
-		if target == nil {
+		if take == nil {
 			return nil, fmt.Errorf("dial %s: connection refused", to)
 		}
-		target.serve(theirs)
+		take(theirs)
 		return mine, nil
 	}
 }

@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,11 +20,13 @@ type raftPort struct {
 	mux      *raftMux
 	group    groupID
 	me       replicaID
+	id       raft.ServerID // me, as the library writes it
 	opened   time.Duration // by the clock of leases
 	consumer chan raft.RPC // unbuffered: what was received is being processed
 	closed   chan struct{} // closed by Close
 	closer   sync.Once
 	lease    *lease
+	progress progress // of the other replicas, while this one leads
 	tickets  tickets
 	inbox    inbox
 
@@ -58,7 +59,7 @@ type raftHooks struct {
 
 func newRaftPort(m *raftMux, group groupID, me replicaID) *raftPort {
 	p := &raftPort{
-		mux: m, group: group, me: me, opened: m.cfg.clock(),
+		mux: m, group: group, me: me, id: me.serverID(), opened: m.cfg.clock(),
 		consumer: make(chan raft.RPC), closed: make(chan struct{}),
 		lease: newLease(m.cfg.timeout), known: make(map[raft.ServerID]replicaID),
 	}
@@ -100,7 +101,7 @@ func (p *raftPort) leads(term uint64) bool {
 			voters = append(voters, server.ID)
 		}
 	}
-	return p.lease.holds(term, voters, p.me.serverID(), now)
+	return p.lease.holds(term, voters, p.id, now)
 }
 
 // endLease ends the lease for the rest of the term, which must happen before a
@@ -114,6 +115,22 @@ func (p *raftPort) acknowledged(c *call) {
 		sent = p.mux.cfg.clock()
 	}
 	p.lease.record(c.id, c.message.term, sent)
+	matched := uint64(0)
+	if c.message.kind == messageAppend {
+		matched = c.message.index + uint64(len(c.message.entries))
+	}
+	p.progress.record(c.id, c.message.term, matched)
+}
+
+// follower says of another replica whether it answers this leader, and the last
+// entry of this leader's log that it is known to have.
+func (p *raftPort) follower(id raft.ServerID) (healthy bool, matched uint64) {
+	hooks := p.hooks.Load()
+	if hooks == nil {
+		return false, 0
+	}
+	matched, heard := p.progress.get(id, hooks.term())
+	return time.Since(heard) < healthyTimeouts*p.mux.cfg.timeout, matched
 }
 
 // replica parses an ID and keeps the result.
@@ -178,10 +195,7 @@ func (p *raftPort) SetHeartbeatHandler(handler func(raft.RPC)) { p.handler.Store
 func (p *raftPort) EncodePeer(id raft.ServerID, _ raft.ServerAddress) []byte { return []byte(id) }
 
 // DecodePeer gives the address of a replica that EncodePeer has written.
-func (p *raftPort) DecodePeer(data []byte) raft.ServerAddress {
-	node, _, _ := strings.Cut(string(data), "/")
-	return raft.ServerAddress(node)
-}
+func (p *raftPort) DecodePeer(data []byte) raft.ServerAddress { return raft.ServerAddress(data) }
 
 // AppendEntries implements raft.Transport. It sends as many entries as one append
 // may have and shortens args to them: the library looks there for what was sent.

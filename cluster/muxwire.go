@@ -54,6 +54,7 @@ const (
 	laneControl  laneUse = 1 // heartbeats, votes, tickets
 	laneAppends  laneUse = 2
 	laneSnapshot laneUse = 3 // one snapshot
+	lanePeer     laneUse = 4 // one call between nodes
 )
 
 // hello is the first frame of a connection: who dialled, whom it means, and
@@ -85,7 +86,7 @@ func decodeHello(data []byte) (hello, error) {
 	h := hello{use: use, node: string(r.take(int(r.octet())))}
 	copy(h.directory[:], r.take(len(h.directory)))
 	h.means = string(r.take(int(r.octet())))
-	if r.bad || len(r.rest) > 0 || h.use < laneControl || h.use > laneSnapshot {
+	if r.bad || len(r.rest) > 0 || h.use < laneControl || h.use > lanePeer {
 		return hello{}, fmt.Errorf("%w: hello of %d bytes", errMuxFrame, len(data))
 	}
 	if err := errors.Join(validateName(h.node), validateName(h.means)); err != nil {

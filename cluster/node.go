@@ -23,9 +23,23 @@ type Node struct {
 	start   uint64
 	space   *space
 	budget  *budget
+	spool   *spool
+	hints   *hints
+	news    *ownerNews
+	peers   *peers        // nil: the node is alone
+	forming chan struct{} // one slot: members have changed
+
+	// What peers, whose goroutines are there first, may meet; nil until it exists.
+	former  atomic.Pointer[former]
+	ready   atomic.Pointer[control]
+	steward atomic.Pointer[steward]
+	// draining says that this node shall own nothing any more.
+	draining atomic.Bool
+	holding  atomic.Pointer[holding]
 
 	// Fixed after Start.
 	snapshots *snapshotter
+	prompter  *prompter
 
 	groups []atomic.Pointer[group] // by shard; nil until the replica has started
 
@@ -50,7 +64,19 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, dir: dir, budget: &budget{limit: maxNodeBytes}}
+	n := &Node{
+		cfg: cfg, dir: dir, budget: &budget{limit: maxNodeBytes},
+		spool: &spool{files: cfg.FS, dir: dir.join(snapshotDir)},
+		news:  newOwnerNews(), forming: make(chan struct{}, 1),
+	}
+	n.hints = newHints(n.memberCount, n.news.tell)
+	changed := cfg.Events.OwnershipChanged
+	n.cfg.Events.OwnershipChanged = func(shard placement.ShardID, ownership uint64) {
+		n.owned(shard, ownership)
+		if changed != nil {
+			changed(shard, ownership)
+		}
+	}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -74,16 +100,18 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.control, err = openControl(ctx, n.cfg, n.dir)
-	if err != nil {
+	if err := n.openControl(ctx); err != nil {
 		return err
 	}
 	n.table = n.control.table()
 	n.groups = make([]atomic.Pointer[group], len(n.table.Shards))
 	if n.dir.identity.ClusterID == "" {
-		return n.dir.setClusterID(n.table.ClusterID)
+		if err := n.dir.setClusterID(n.table.ClusterID, n.table.HeartbeatMS); err != nil {
+			return err
+		}
 	}
-	return nil
+	n.ready.Store(n.control)
+	return n.introduce()
 }
 
 // Start starts this node's replicas of the shards on that state and returns when
@@ -97,19 +125,25 @@ func (n *Node) Start(ctx context.Context, sm StateMachine) error {
 	}
 	n.started = true
 	n.snapshots = newSnapshotter(len(n.table.Shards))
-	errs := make([]error, len(n.groups))
-	var opening sync.WaitGroup
-	for i := range n.groups {
-		opening.Go(func() {
-			errs[i] = sound(n.db.path, func() error { return n.openShard(placement.ShardID(i), sm) })
-		})
+	n.prompter = newPrompter(time.Duration(n.table.HeartbeatMS)*time.Millisecond, n.openGroups)
+	h := newHolding(n, sm)
+	t := n.control.table()
+	errs := h.follow(t)
+	for i, err := range errs {
+		// What others have, too, need not keep the node from starting.
+		if err != nil && errors.Is(err, ErrDataLoss) && len(t.Shards[i].Replicas) > 1 {
+			n.cfg.Log.Error("replica not opened, another has to take its place", "shard", i, "error", err)
+			errs[i] = nil
+		}
 	}
-	opening.Wait()
 	if err := firstOf(errs); err != nil {
 		return fmt.Errorf("cluster: start node in %s: %w", n.cfg.Dir, err)
 	}
 	for i := range n.groups {
 		g := n.groups[i].Load()
+		if g == nil || !g.members.Load().alone {
+			continue // an owner may be elsewhere, or need others
+		}
 		select {
 		case <-g.ready:
 		case <-ctx.Done():
@@ -118,6 +152,14 @@ func (n *Node) Start(ctx context.Context, sm StateMachine) error {
 		if err := g.failed(); err != nil {
 			return fmt.Errorf("cluster: start node in %s: %w", n.cfg.Dir, err)
 		}
+	}
+	if n.peers != nil {
+		n.holding.Store(h)
+		h.start()
+		h.changed() // the table may have changed since
+		s := newSteward(n)
+		n.steward.Store(s)
+		s.start()
 	}
 	return nil
 }
@@ -140,26 +182,6 @@ func firstOf(errs []error) error {
 		return fmt.Errorf("%w (and %d more shards)", first, more)
 	}
 	return first
-}
-
-// openShard starts this node's replica of a shard. A group is bootstrapped by
-// the one replica that the table names, alone.
-func (n *Node) openShard(shard placement.ShardID, sm StateMachine) error {
-	wanted := n.table.Shards[shard].Replicas
-	if len(wanted) != 1 || wanted[0].Node != n.dir.identity.Name || wanted[0].DirectoryID != n.dir.identity.DirectoryID {
-		return fmt.Errorf("cluster: start shard %d: the table gives it to other replicas: %w", shard, ErrUnknownVersion)
-	}
-	me, err := wanted[0].id()
-	if err != nil {
-		return err
-	}
-	_, err = openGroup(groupConfig{
-		shard: shard, me: me, db: n.db, sm: sm, trans: soloTransport{address: me.address()},
-		timeout: time.Duration(n.table.HeartbeatMS) * time.Millisecond, snapshotEntries: n.cfg.snapshotEntries,
-		budget: n.budget, space: n.space, snapshot: n.snapshots.ask, opened: n.groups[shard].Store,
-		log: n.cfg.Log, events: &n.cfg.Events, faults: n.cfg.faults,
-	}, me.configuration())
-	return err
 }
 
 // StateDir is where the state machine's database belongs.
@@ -217,12 +239,46 @@ func (n *Node) Confirm(shard placement.ShardID, ownership uint64) error {
 	return g.confirm(ownership)
 }
 
+// Prove is Confirm for callers that can wait: without a lease, as after a hand-over
+// that failed, it commits an entry that changes nothing. done is called exactly
+// once, from any goroutine, also before it returns; it must not block.
+func (n *Node) Prove(shard placement.ShardID, ownership uint64, done func(error)) {
+	g := n.group(shard)
+	if g == nil {
+		done(ErrNotOwner)
+		return
+	}
+	g.prove(ownership, done)
+}
+
+// HandOver gives the leadership of a shard, and by that the ownership, to another
+// replica: to that node's, or to whoever has most if none is named. What was taken
+// is answered first. The error is ErrNotOwner if this node does not own the shard.
+func (n *Node) HandOver(ctx context.Context, shard placement.ShardID, to string) error {
+	g := n.group(shard)
+	if g == nil {
+		return ErrNotOwner
+	}
+	return g.handOverTo(ctx, to)
+}
+
 // group gives this node's replica of a shard, or nil.
 func (n *Node) group(shard placement.ShardID) *group {
 	if int64(shard) >= int64(len(n.groups)) {
 		return nil
 	}
 	return n.groups[shard].Load()
+}
+
+// openGroups gives this node's replicas as they are now.
+func (n *Node) openGroups() []*group {
+	groups := make([]*group, 0, len(n.groups))
+	for i := range n.groups {
+		if g := n.groups[i].Load(); g != nil {
+			groups = append(groups, g)
+		}
+	}
+	return groups
 }
 
 // Close takes no more proposals, waits until those in flight have their answers,
@@ -235,10 +291,17 @@ func (n *Node) Close() error {
 		return ErrClosed
 	}
 	n.closed = true
+	if s := n.steward.Load(); s != nil {
+		s.close()
+	}
+	if h := n.holding.Load(); h != nil {
+		h.close()
+	}
 	if n.snapshots != nil {
+		n.prompter.close()
 		n.snapshots.close()
 	}
-	errs := make([]error, len(n.groups), len(n.groups)+4)
+	errs := make([]error, len(n.groups), len(n.groups)+5)
 	var closing sync.WaitGroup
 	for i := range n.groups {
 		if g := n.groups[i].Load(); g != nil {
@@ -248,6 +311,9 @@ func (n *Node) Close() error {
 	closing.Wait()
 	if n.control != nil {
 		errs = append(errs, n.control.stop())
+	}
+	if n.peers != nil {
+		errs = append(errs, n.peers.close())
 	}
 	if n.db != nil {
 		errs = append(errs, n.db.close())

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -13,6 +12,7 @@ const openRetry = 20 * time.Millisecond
 
 // run gains and loses the ownership of the shard until ctx ends.
 func (g *group) run(ctx context.Context) {
+	defer close(g.ended)
 	for ctx.Err() == nil && g.failed() == nil {
 		leader := g.raft.State() == raft.Leader
 		g.reportLeadership(leader)
@@ -28,8 +28,11 @@ func (g *group) run(ctx context.Context) {
 			g.pause(ctx)
 			continue
 		}
-		g.serve(ctx)
-		g.end(ctx.Err() != nil)
+		h := g.serve(ctx)
+		g.end(ctx.Err() != nil || h != nil)
+		if h != nil {
+			g.transfer(h)
+		}
 	}
 	g.end(true)
 	g.reportLeadership(false)
@@ -62,7 +65,7 @@ func (g *group) open() bool {
 	}
 	number := future.Index()
 	g.mu.Lock()
-	g.number, g.term, g.nextN, g.lost = number, term, 1, false
+	g.number, g.term, g.nextN, g.lost, g.closing = number, term, 1, false, false
 	g.mu.Unlock()
 	g.log.Debug("ownership begins", "ownership", number, "term", term)
 	g.events.ownershipChanged(g.shard, number)
@@ -70,24 +73,26 @@ func (g *group) open() bool {
 	return true
 }
 
-// serve returns when the ownership is over, or should be.
-func (g *group) serve(ctx context.Context) {
+// serve returns when the ownership is over, or should be, or has to be handed over.
+func (g *group) serve(ctx context.Context) *handover {
 	for {
 		select {
 		case <-g.raft.LeaderCh():
 			if !g.leads() {
-				return
+				return nil
 			}
 		case <-g.broken:
 			if g.isLost() || g.failed() != nil {
-				return
+				return nil
 			}
 		case <-g.watch.C:
 			if !g.checkOldest() {
-				return
+				return nil
 			}
+		case h := <-g.handovers:
+			return h
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }
@@ -201,25 +206,4 @@ func (g *group) ownership() (uint64, error) {
 		return 0, ErrNotOwner
 	}
 	return g.number, nil
-}
-
-// errNoLease is a refusal of Confirm: with other voters only a lease would prove
-// that none of them has been elected.
-var errNoLease = errors.New("cluster: ownership of a shard with several voters needs a lease")
-
-// confirm proves that the ownership held at a moment after the call began. A
-// sole voter that leads cannot have been replaced. State is read before the
-// term, so that a leadership regained in between does not count.
-func (g *group) confirm(ownership uint64) error {
-	if !g.alone {
-		return errors.Join(ErrNotOwner, errNoLease)
-	}
-	leader := g.raft.State() == raft.Leader
-	term := g.raft.CurrentTerm()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !leader || g.number == 0 || g.number != ownership || g.term != term || g.lost || g.closing {
-		return ErrNotOwner
-	}
-	return nil
 }

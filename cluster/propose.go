@@ -25,8 +25,8 @@ func (g *group) admit(ownership uint64, p proposal) error {
 	if len(p.batch) > MaxBatchBytes {
 		return ErrTooLarge
 	}
-	if !g.space.admit(len(p.batch)) {
-		return ErrStorageFull
+	if !p.isProof && !g.space.admit(len(p.batch)) {
+		return ErrStorageFull // reads go on
 	}
 	if !g.budget.take(len(p.batch)) {
 		return ErrOverloaded
@@ -49,18 +49,22 @@ func (g *group) admit(ownership uint64, p proposal) error {
 	return nil
 }
 
-// launchLocked hands entries to the library as far as the queue is ready. It does so on the goroutine of whoever has a batch or brings an answer:
-// a goroutine of its own would cost each write two switches. raft.Apply does not
+// launchLocked hands entries to the library as far as the queue is ready. It does
+// so on the goroutine of whoever has a batch or brings an answer: a goroutine of
+// its own would cost each write two switches. raft.Apply does not
 // block: its channel has room for maxAppendEntries, far more than maxFlights.
 func (g *group) launchLocked() {
-	for g.queue.ready(g.alone) {
+	for g.queue.ready(g.members.Load().alone) {
 		proposals, bytes := g.queue.gather()
 		data := make([]byte, 0, entryOverhead+len(proposals)*batchOverhead+bytes)
-		data = appendBatchesHead(data, g.term, g.number, g.nextN, len(proposals))
+		batches := countBatches(proposals)
+		data = appendBatchesHead(data, g.term, g.number, g.nextN, batches)
 		for _, p := range proposals {
-			data = appendBatch(data, p.batch)
+			if !p.isProof {
+				data = appendBatch(data, p.batch)
+			}
 		}
-		f := &flight{n: g.nextN, proposals: proposals, bytes: bytes, start: time.Now()}
+		f := &flight{n: g.nextN, proposals: proposals, batches: batches, bytes: bytes, start: time.Now()}
 		f.future = g.propose.Apply(data, 0)
 		g.nextN++
 		g.queue.launch(f)
@@ -102,7 +106,7 @@ func (g *group) applied(e entry, o outcome) {
 // answer gives a flight, which is out of the queue, its answer.
 func (g *group) answer(f *flight, err error) {
 	g.budget.give(f.bytes)
-	g.events.answered(g.shard, len(f.proposals), f.bytes, time.Since(f.start), err)
+	g.events.answered(g.shard, f.batches, f.bytes, time.Since(f.start), err)
 	for _, p := range f.proposals {
 		p.done(err)
 	}

@@ -38,6 +38,7 @@ func raftConfig(id raft.ServerID, timeout time.Duration, trailing uint64, log *s
 	conf.SnapshotThreshold = math.MaxUint64
 	conf.NoLegacyTelemetry = true
 	conf.NoSnapshotRestoreOnStart = true
+	conf.ShutdownOnRemove = false // whoever removes a replica's data stops it first
 	conf.Logger = raftLogger{log: log}
 	return conf
 }

@@ -25,9 +25,24 @@ func (l raftLogger) level(level hclog.Level) slog.Level {
 	return slog.LevelDebug
 }
 
+// ofPeer says whether an error is one that the library has for each group, peer
+// and try while a node is away. That it is away gossip says once.
+func ofPeer(text string) bool {
+	switch text {
+	case "failed to heartbeat to", "failed to appendEntries to", "failed to pipeline appendEntries", "failed to start pipeline replication to",
+		"failed to make requestVote RPC", "failed to send snapshot to", "peer has newer term, stopping replication":
+		return true
+	default:
+		return false
+	}
+}
+
 // Log implements hclog.Logger. Keys become snake case.
 func (l raftLogger) Log(level hclog.Level, text string, args ...any) {
 	to := l.level(level)
+	if ofPeer(text) {
+		to = slog.LevelDebug
+	}
 	if !l.log.Enabled(context.Background(), to) {
 		return
 	}

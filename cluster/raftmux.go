@@ -58,6 +58,8 @@ type raftMuxConfig struct {
 	// answered now. It is called with locks held: it may read atomics, no more.
 	// nil: of none.
 	silent func(groupID) bool
+	// answer serves the calls of other nodes. nil: all are refused.
+	answer func(context.Context, peerRequest) peerAnswer
 	log    *slog.Logger
 	faults faults
 }

@@ -44,9 +44,11 @@ func (r replicaID) serverID() raft.ServerID {
 	return raft.ServerID(r.node + "/" + r.directory.String() + "/" + strconv.FormatUint(r.number, 10))
 }
 
-// address is where Raft would look for the replica: the node's name, because
-// addresses change while names do not. The transport finds the address at each dial.
-func (r replicaID) address() raft.ServerAddress { return raft.ServerAddress(r.node) }
+// address is where Raft would look for the replica. The transport goes by the ID
+// and finds the node's address at each dial. The library wants addresses in a
+// configuration to differ, and a node that lost its disk stands there twice until
+// its old replica is out.
+func (r replicaID) address() raft.ServerAddress { return raft.ServerAddress(r.serverID()) }
 
 // configuration is that of a group which this replica alone forms.
 func (r replicaID) configuration() raft.Configuration {

@@ -77,7 +77,7 @@ func (tr *trio) open(id replicaID, all raft.Configuration, f faults) {
 	}
 	state := openTestState(tr.t, fs, "state")
 	g, err := openGroup(groupConfig{
-		shard: 0, me: id, db: db, sm: state, trans: tr.transports[len(tr.groups)], timeout: DefaultHeartbeatTimeout,
+		shard: 0, me: id, db: db, spool: &spool{files: fs, dir: "/"}, sm: state, trans: tr.transports[len(tr.groups)], timeout: DefaultHeartbeatTimeout,
 		budget: &budget{limit: maxNodeBytes}, space: space, snapshot: func(*group) {}, opened: func(*group) {},
 		snapshotEntries: snapshotEntries, log: log, events: &Events{}, faults: f,
 	}, all)

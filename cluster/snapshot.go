@@ -1,136 +1,169 @@
 package cluster
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
-	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-dev/holdfast/placement"
 )
 
-// stubVersion is the newest form of a stored snapshot stub.
-const stubVersion = 1
+var (
+	// errNoContent is the answer to a snapshot that neither declares the state nor
+	// brings one.
+	errNoContent = errors.New("cluster: a snapshot without content")
+	// errOldSnapshot refuses a snapshot that would set the state back.
+	errOldSnapshot = errors.New("cluster: the state has more than the snapshot")
+	// errNoPicture means that nobody can say yet in which term and configuration
+	// the state is: the replica has not replayed its log since its start.
+	errNoPicture = errors.New("cluster: the state is not replayed yet")
+)
 
-// errNoStream is the answer to a request for a snapshot's content: a stub has
-// none, and a shard with one replica has nobody to send it to.
-var errNoStream = errors.New("cluster: a snapshot stub has no content")
+// snapshotStore is the raft.SnapshotStore of a replica. The state database is
+// durable on its own, so a snapshot of one's own is only a stub, behind which the
+// log is cut; the content is read from the state when a follower asks for it, and
+// is then as new as the state. A received snapshot is a file, until it is restored.
+type snapshotStore struct {
+	// Fixed when the replica starts.
+	shard  placement.ShardID
+	log    *groupLog
+	spool  *spool
+	fsm    *shardFSM
+	faults faults
 
-// stubStore is the raft.SnapshotStore of a shard. The state database is durable
-// on its own, so a snapshot is only a stub: how far the state was durable when
-// it was taken, and the configuration there. The log is cut behind it.
-type stubStore struct {
-	log *groupLog
+	mu sync.Mutex // one stub or mark is written at a time
 }
 
-// stub is the stored form, as JSON: it is written rarely and read by people.
-type stub struct {
-	Version            int          `json:"version"`
-	Index              uint64       `json:"index"`
-	Term               uint64       `json:"term"`
-	Servers            []stubServer `json:"servers"`
-	ConfigurationIndex uint64       `json:"configuration_index"`
-}
-
-type stubServer struct {
-	ID       string `json:"id"`
-	Address  string `json:"address"`
-	Suffrage int    `json:"suffrage"`
-}
-
-// load gives the newest stub; Index is 0 if there is none.
-func (s stubStore) load() (stub, error) {
-	data, err := s.log.db.get(s.log.key(keyStub))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return stub{Version: stubVersion}, nil
-	}
-	if err != nil {
-		return stub{}, fmt.Errorf("cluster: read snapshot stub: %w", err)
-	}
-	return decodeStub(data)
-}
-
-func decodeStub(data []byte) (stub, error) {
-	var s stub
-	if err := json.Unmarshal(data, &s); err != nil {
-		return stub{}, fmt.Errorf("cluster: decode snapshot stub: %w: %w", ErrCorrupt, err)
-	}
-	if s.Version != stubVersion {
-		return stub{}, fmt.Errorf("cluster: decode snapshot stub of version %d: %w", s.Version, ErrUnknownVersion)
-	}
-	if s.Index == 0 || s.Term == 0 || len(s.Servers) == 0 || s.ConfigurationIndex > s.Index {
-		return stub{}, fmt.Errorf("cluster: decode snapshot stub: %w", ErrCorrupt)
-	}
-	for _, server := range s.Servers {
-		if server.Suffrage < int(raft.Voter) || server.Suffrage > int(raft.Staging) || server.ID == "" {
-			return stub{}, fmt.Errorf("cluster: decode snapshot stub: server %q: %w", server.ID, ErrCorrupt)
-		}
-	}
-	return s, nil
-}
-
-// Create implements raft.SnapshotStore.
-func (s stubStore) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
+// Create implements raft.SnapshotStore. Whether the snapshot is the replica's own
+// or is being received shows only in what happens to the sink.
+func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
 	if version != raft.SnapshotVersionMax {
 		return nil, fmt.Errorf("cluster: create snapshot of version %d: %w", version, ErrUnknownVersion)
 	}
-	stub := stub{Version: stubVersion, Index: index, Term: term, ConfigurationIndex: configurationIndex}
-	for _, server := range configuration.Servers {
-		stub.Servers = append(stub.Servers, stubServer{ID: string(server.ID), Address: string(server.Address), Suffrage: int(server.Suffrage)})
-	}
-	return &stubSink{store: s, stub: stub}, nil
+	return &snapshotSink{store: s, stub: newStub(index, term, configuration, configurationIndex)}, nil
 }
 
 // List implements raft.SnapshotStore.
-func (s stubStore) List() ([]*raft.SnapshotMeta, error) {
-	stub, err := s.load()
+func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
+	stub, err := s.log.loadStub(keyStub)
 	if err != nil || stub.Index == 0 {
 		return nil, err
 	}
-	meta := &raft.SnapshotMeta{
-		Version: raft.SnapshotVersionMax, ID: stub.id(), Index: stub.Index, Term: stub.Term,
-		ConfigurationIndex: stub.ConfigurationIndex,
-	}
-	for _, server := range stub.Servers {
-		meta.Configuration.Servers = append(meta.Configuration.Servers, raft.Server{
-			ID: raft.ServerID(server.ID), Address: raft.ServerAddress(server.Address), Suffrage: raft.ServerSuffrage(server.Suffrage),
-		})
-	}
-	return []*raft.SnapshotMeta{meta}, nil
+	return []*raft.SnapshotMeta{stub.meta()}, nil
 }
 
-// Open implements raft.SnapshotStore.
-func (s stubStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	return nil, nil, errNoStream
+// Open implements raft.SnapshotStore: a received snapshot, if that is meant, else
+// the state as it is now, which has all that the stub promises and more.
+func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	received, err := s.log.loadStub(keyReceived)
+	if err != nil {
+		return nil, nil, err
+	}
+	if received.Index > 0 && received.id() == id {
+		f, err := s.spool.open(received.Received, received.Size)
+		if err != nil {
+			return nil, nil, err
+		}
+		return received.meta(), f, nil
+	}
+	picture, stub, err := s.fsm.picture()
+	if err != nil {
+		return nil, nil, err
+	}
+	content, size, err := s.spool.fill(s.spool.name(s.shard), picture)
+	if err := errors.Join(err, picture.Close()); err != nil {
+		return nil, nil, fmt.Errorf("cluster: shard %d: write snapshot up to entry %d: %w", s.shard, stub.Index, err)
+	}
+	stub.Size = size
+	return stub.meta(), content, nil
 }
 
-func (s stub) id() string { return fmt.Sprintf("%d-%d", s.Term, s.Index) }
+// declare stores the stub of a state that is durable up to there.
+func (s *snapshotStore) declare(stub stub) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, err := s.log.loadStub(keyStub)
+	if err != nil {
+		return err
+	}
+	if stub.Index < now.Index { // a snapshot was installed meanwhile
+		return errOldSnapshot
+	}
+	return s.log.storeStub(keyStub, stub)
+}
 
-// stubSink stores its stub when it is closed. By then Persist has made the state
-// durable; a stub that came first would, after a power loss, leave a log that
-// starts behind what the state still has.
-type stubSink struct {
-	store stubStore
+// snapshotSink takes one snapshot.
+type snapshotSink struct {
+	store *snapshotStore
 	stub  stub
+
+	declared bool     // Persist has made the state durable: it is the replica's own
+	file     vfs.File // nil until content comes
+	ended    bool
 }
 
 // ID implements raft.SnapshotSink.
-func (s *stubSink) ID() string { return s.stub.id() }
+func (s *snapshotSink) ID() string { return s.stub.id() }
 
-// Write implements raft.SnapshotSink. Nobody writes content into a stub.
-func (s *stubSink) Write([]byte) (int, error) { return 0, errNoStream }
-
-// Close implements raft.SnapshotSink: it returns when the stub is durable.
-func (s *stubSink) Close() error {
-	data, err := json.Marshal(s.stub)
-	if err != nil {
-		return fmt.Errorf("cluster: encode snapshot stub: %w", err)
+// Write implements raft.SnapshotSink. Content comes only with a received snapshot.
+func (s *snapshotSink) Write(data []byte) (int, error) {
+	if s.declared || s.ended {
+		return 0, errNoContent
 	}
-	return s.store.log.db.set(s.store.log.key(keyStub), data)
+	if s.file == nil {
+		if s.stub.Index <= s.store.fsm.position.Load() {
+			return 0, errOldSnapshot
+		}
+		s.stub.Received = s.store.spool.name(s.store.shard)
+		file, err := s.store.spool.create(s.stub.Received)
+		if err != nil {
+			return 0, err
+		}
+		s.file = file
+	}
+	n, err := s.file.Write(data)
+	s.stub.Size += int64(n)
+	return n, err
 }
 
-// Cancel implements raft.SnapshotSink. Nothing was stored yet.
-func (s *stubSink) Cancel() error { return nil }
+// Close implements raft.SnapshotSink: it returns when the stub is durable, or the
+// content with the mark that it has to be restored. By then Persist has made the
+// state durable; a stub that came first would, after a power loss, leave a log
+// that starts behind what the state still has.
+func (s *snapshotSink) Close() error {
+	if s.ended {
+		return nil
+	}
+	s.ended = true
+	switch {
+	case s.declared:
+		return s.store.declare(s.stub)
+	case s.file == nil:
+		return errNoContent
+	}
+	if err := s.store.spool.settle(s.file); err != nil {
+		return errors.Join(fmt.Errorf("cluster: store received snapshot: %w", err), s.store.spool.remove(s.stub.Received))
+	}
+	if s.store.faults.logBeforeState {
+		if err := s.store.log.begin(s.stub); err != nil {
+			return err
+		}
+	}
+	return s.store.log.storeStub(keyReceived, s.stub)
+}
+
+// Cancel implements raft.SnapshotSink.
+func (s *snapshotSink) Cancel() error {
+	if s.ended || s.file == nil {
+		s.ended = true
+		return nil
+	}
+	s.ended = true
+	return errors.Join(s.file.Close(), s.store.spool.remove(s.stub.Received))
+}

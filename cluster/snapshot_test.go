@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"testing"
@@ -16,27 +15,46 @@ import (
 	"github.com/holdfast-dev/holdfast/placement"
 )
 
-func TestStubStore(t *testing.T) {
-	db := testLogDB(t, vfs.NewMem())
-	defer func() { _ = db.close() }()
+// testSnapshots is the snapshot store of a replica on fs with a state at position.
+func testSnapshots(t *testing.T, fs vfs.FS, sm StateMachine, position uint64, f fence) *snapshotStore {
+	t.Helper()
+	db := testLogDB(t, fs)
+	t.Cleanup(func() { _ = db.close() })
 	g, err := db.openGroup(2, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := stubStore{log: g}
+	if err := fs.MkdirAll("snapshots", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := &snapshotStore{shard: 2, log: g, spool: &spool{files: fs, dir: "snapshots"}}
+	s.fsm = newShardFSM(2, sm, position, f, stub{})
+	s.fsm.configured = func(raft.Configuration, uint64) {}
+	return s
+}
+
+func testServers() raft.Configuration {
+	return raft.Configuration{Servers: []raft.Server{
+		{ID: "a/00/1", Address: "a"}, {ID: "b/00/2", Address: "b", Suffrage: raft.Nonvoter},
+	}}
+}
+
+func TestStubStore(t *testing.T) {
+	s := testSnapshots(t, vfs.NewMem(), nil, 0, fence{})
 	if list, err := s.List(); len(list) != 0 || err != nil {
 		t.Fatalf("List of nothing = %v, %v", list, err)
 	}
-	conf := raft.Configuration{Servers: []raft.Server{
-		{ID: "a/00/1", Address: "a"}, {ID: "b/00/2", Address: "b", Suffrage: raft.Nonvoter},
-	}}
-	for index := uint64(10); index < 12; index++ {
+	conf := testServers()
+	for _, index := range []uint64{10, 11, 9} {
 		sink, err := s.Create(raft.SnapshotVersionMax, index, 3, conf, 4, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := sink.Close(); err != nil {
+		if err := (shardSnapshot{noSync: true}).Persist(sink); err != nil {
 			t.Fatal(err)
+		}
+		if err := sink.Close(); (err == nil) != (index > 9) {
+			t.Errorf("Close of a stub at %d = %v", index, err)
 		}
 	}
 	cancelled, err := s.Create(raft.SnapshotVersionMax, 99, 3, conf, 4, nil)
@@ -51,15 +69,18 @@ func TestStubStore(t *testing.T) {
 	if err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], want) {
 		t.Errorf("List = %+v, %v, want only %+v", list, err, want)
 	}
-	if _, _, err := s.Open("3-11"); !errors.Is(err, errNoStream) {
-		t.Errorf("Open = %v, want errNoStream", err)
+	if _, _, err := s.Open("3-11"); !errors.Is(err, errNoPicture) {
+		t.Errorf("Open before the log was replayed = %v, want errNoPicture", err)
 	}
 	if _, err := s.Create(raft.SnapshotVersionMax+1, 1, 1, conf, 1, nil); !errors.Is(err, ErrUnknownVersion) {
 		t.Errorf("Create of a later version = %v, want ErrUnknownVersion", err)
 	}
-	fsm := newShardFSM(0, nil, 0, fence{})
-	if err := fsm.Restore(io.NopCloser(nil)); !errors.Is(err, errNoStream) {
-		t.Errorf("Restore = %v, want errNoStream", err)
+	empty, err := s.Create(raft.SnapshotVersionMax, 99, 3, conf, 4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := empty.Close(); !errors.Is(err, errNoContent) {
+		t.Errorf("Close of a snapshot that nobody declared or wrote = %v, want errNoContent", err)
 	}
 }
 

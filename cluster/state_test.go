@@ -20,6 +20,8 @@ type testState struct {
 	mu     sync.Mutex // guards the following fields
 	counts map[uint32]uint64
 	fail   error // returned by Apply
+
+	restoreNoSync bool // a mistake: Restore returns before its state is durable
 }
 
 // openTestState opens the state in that directory, which need not exist.

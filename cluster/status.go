@@ -1,6 +1,11 @@
 package cluster
 
-import "github.com/holdfast-dev/holdfast/placement"
+import (
+	"maps"
+	"slices"
+
+	"github.com/holdfast-dev/holdfast/placement"
+)
 
 // Status is a picture of a node, for health checks and metrics. Its parts are
 // read one after the other and may be of slightly different moments.
@@ -12,6 +17,25 @@ type Status struct {
 	// InFlightBytes are held by all shards between Propose and the answer.
 	InFlightBytes int64
 	Shards        []ShardStatus
+	// Nodes are those of the cluster's table, by name.
+	Nodes []NodeStatus
+	// Moves is what this node does to bring shards where they belong, if it leads
+	// the control group.
+	Moves Moves
+}
+
+// NodeStatus is a node as the table and gossip have it.
+type NodeStatus struct {
+	Node placement.NodeID
+	Zone string
+	// State is "", "gone", "leaving" or "left".
+	State string
+	// Alive is what gossip says.
+	Alive bool
+	// Home is how many shards are to be owned by the node, Replicas how many it
+	// has or is to get.
+	Home     int
+	Replicas int
 }
 
 // ShardStatus is a picture of this node's replica of one shard.
@@ -44,7 +68,30 @@ func (n *Node) Status() Status {
 			s.Shards = append(s.Shards, g.status())
 		}
 	}
+	s.Nodes = n.nodeStatus()
+	if st := n.steward.Load(); st != nil {
+		s.Moves = st.moves()
+	}
 	return s
+}
+
+func (n *Node) nodeStatus() []NodeStatus {
+	t := n.control.table()
+	var nodes []NodeStatus
+	for _, name := range slices.Sorted(maps.Keys(t.Nodes)) {
+		node := t.Nodes[name]
+		s := NodeStatus{Node: placement.NodeID(name), Zone: node.Zone, State: string(node.State), Alive: name == n.Name()}
+		if directory, err := parseDirectoryID(node.DirectoryID); err == nil && n.peers != nil {
+			s.Alive = s.Alive || n.peers.members.living(directory)
+		}
+		for _, shard := range t.Shards {
+			s.Home += truth(len(shard.Wanted) > 0 && shard.Wanted[0] == name)
+			_, has := shard.of(name, node.DirectoryID)
+			s.Replicas += truth(has)
+		}
+		nodes = append(nodes, s)
+	}
+	return nodes
 }
 
 func (g *group) status() ShardStatus {

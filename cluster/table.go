@@ -47,13 +47,38 @@ type tableNode struct {
 	DirectoryID string `json:"directory_id"`
 	// Control is the number of the node's replica of the control group.
 	Control uint64 `json:"control"`
+	// Zone is what may fail at once.
+	Zone  string    `json:"zone,omitempty"`
+	State nodeState `json:"state,omitempty"`
 }
+
+// nodeState says what shall become of a node.
+type nodeState string
+
+const (
+	// nodeIn is a node that holds its share.
+	nodeIn nodeState = ""
+	// nodeGone is one that has not been seen for longer than the grace period:
+	// others take its replicas until it comes back.
+	nodeGone nodeState = "gone"
+	// nodeLeaving is being decommissioned: its replicas move away.
+	nodeLeaving nodeState = "leaving"
+	// nodeLeft holds nothing any more and is about to be forgotten.
+	nodeLeft nodeState = "left"
+)
 
 // tableShard is the wanted replica set of one shard. Version grows with each
 // change, so that an owner can refuse an older wish than it has seen.
 type tableShard struct {
-	Version  uint64         `json:"version"`
+	Version uint64 `json:"version"`
+	// Wanted nodes, the home first.
+	Wanted []string `json:"wanted"`
+	// Replicas that exist or are to be made. One that is not among them any more
+	// throws its data away.
 	Replicas []tableReplica `json:"replicas"`
+	// Founder is the number of the replica that bootstraps the group, alone. No
+	// other ever does.
+	Founder uint64 `json:"founder"`
 }
 
 type tableReplica struct {
@@ -66,7 +91,13 @@ type tableReplica struct {
 // what follows, 4 bytes big endian, and JSON. bolt has no checksums of its own,
 // and a flipped bit in the ID secret would lose every named object.
 type command struct {
-	Form *formCommand `json:"form,omitempty"`
+	Form   *formCommand   `json:"form,omitempty"`
+	Join   *joinCommand   `json:"join,omitempty"`
+	Mark   *markCommand   `json:"mark,omitempty"`
+	Forget *forgetCommand `json:"forget,omitempty"`
+	Place  *placeCommand  `json:"place,omitempty"`
+	Add    *addCommand    `json:"add,omitempty"`
+	Drop   *dropCommand   `json:"drop,omitempty"`
 }
 
 // commandHeadBytes come before the JSON.
@@ -81,6 +112,7 @@ type formCommand struct {
 	Shards       int    `json:"shards"`
 	Node         string `json:"node"`
 	DirectoryID  string `json:"directory_id"`
+	Zone         string `json:"zone,omitempty"`
 }
 
 // firstControlReplica is the number of the control replica that forms a cluster.
@@ -96,7 +128,24 @@ func (t *table) apply(data []byte) (reason string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return t.form(c.Form), nil
+	switch {
+	case c.Form != nil:
+		return t.form(c.Form), nil
+	case !t.formed():
+		return "the cluster is not formed yet", nil
+	case c.Join != nil:
+		return t.join(c.Join), nil
+	case c.Mark != nil:
+		return t.mark(c.Mark), nil
+	case c.Forget != nil:
+		return t.forget(c.Forget), nil
+	case c.Place != nil:
+		return t.place(c.Place), nil
+	case c.Add != nil:
+		return t.add(c.Add), nil
+	default:
+		return t.drop(c.Drop), nil
+	}
 }
 
 // decodeCommand reads a control command.
@@ -115,7 +164,7 @@ func decodeCommand(data []byte) (command, error) {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return command{}, fmt.Errorf("cluster: decode control command: %w: %w", ErrCorrupt, err)
 	}
-	if c.Form == nil {
+	if c == (command{}) {
 		return command{}, fmt.Errorf("cluster: decode control command of an unknown kind: %w", ErrUnknownVersion)
 	}
 	return c, nil
@@ -148,12 +197,12 @@ func (t *table) form(c *formCommand) (reason string) {
 	t.ClusterID = c.ClusterID
 	t.IDSecret = c.IDSecret
 	t.HeartbeatMS = c.HeartbeatMS
-	t.Nodes = map[string]tableNode{c.Node: {DirectoryID: c.DirectoryID, Control: firstControlReplica}}
+	t.Nodes = map[string]tableNode{c.Node: {DirectoryID: c.DirectoryID, Control: firstControlReplica, Zone: c.Zone}}
 	t.NextReplica = firstControlReplica + 1
 	t.Shards = make([]tableShard, c.Shards)
 	for i := range t.Shards {
 		t.Shards[i] = tableShard{
-			Version:  1,
+			Version: 1, Wanted: []string{c.Node}, Founder: t.NextReplica,
 			Replicas: []tableReplica{{Node: c.Node, DirectoryID: c.DirectoryID, Number: t.NextReplica}},
 		}
 		t.NextReplica++
@@ -192,6 +241,11 @@ func decodeTable(data []byte) (*table, error) {
 	}
 	if len(t.IDSecret) != idSecretBytes || !validHeartbeat(t.HeartbeatMS) {
 		return nil, fmt.Errorf("cluster: decode table: ID secret of %d bytes, heartbeat of %d ms: %w", len(t.IDSecret), t.HeartbeatMS, ErrCorrupt)
+	}
+	for name, node := range t.Nodes {
+		if _, err := node.replica(name); err != nil {
+			return nil, fmt.Errorf("cluster: decode table: %w: %w", ErrCorrupt, err)
+		}
 	}
 	for i, shard := range t.Shards {
 		for _, r := range shard.Replicas {

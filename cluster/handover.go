@@ -1,0 +1,75 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+)
+
+// handover asks the owner of a shard to give the leadership to another replica.
+type handover struct {
+	to     raft.ServerID // empty: the voter that has most
+	answer chan error    // one slot
+}
+
+// handOver makes another voter the leader, and by that the owner. Everything that
+// was taken is proposed and answered first; then the ownership ends, and the lease
+// with it. If the transfer fails the shard gets a new ownership here, whose term has
+// no lease any more: see prove. The error is ErrNotOwner if this replica does not
+// own the shard.
+func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
+	if _, err := g.ownership(); err != nil {
+		return err
+	}
+	if to == g.me.serverID() {
+		return nil
+	}
+	h := &handover{to: to, answer: make(chan error, 1)}
+	select {
+	case g.handovers <- h:
+	case <-g.ended:
+		return ErrNotOwner
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
+	}
+	select {
+	case err := <-h.answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
+	}
+}
+
+// handOverTo is handOver for who knows only the node.
+func (g *group) handOverTo(ctx context.Context, node string) error {
+	if node == "" {
+		return g.handOver(ctx, "")
+	}
+	for _, server := range g.raft.GetConfiguration().Configuration().Servers {
+		if id, err := parseReplicaID(server.ID); err == nil && id.node == node && server.Suffrage == raft.Voter {
+			return g.handOver(ctx, server.ID)
+		}
+	}
+	return fmt.Errorf("cluster: hand over shard %d: node %q has no voter of it", g.shard, node)
+}
+
+// transfer does it, on run's goroutine, between two ownerships.
+func (g *group) transfer(h *handover) {
+	if g.port != nil {
+		// First: the transfer's election does not wait for anybody's time-out.
+		g.port.endLease(g.raft.CurrentTerm())
+	}
+	var err error
+	if h.to == "" {
+		err = g.raft.LeadershipTransfer().Error()
+	} else if to, parseErr := parseReplicaID(h.to); parseErr != nil {
+		err = parseErr
+	} else {
+		err = g.raft.LeadershipTransferToServer(h.to, to.address()).Error()
+	}
+	if err != nil {
+		err = fmt.Errorf("cluster: hand over shard %d: %w", g.shard, err)
+	}
+	h.answer <- err
+}

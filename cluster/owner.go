@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"sync"
+
+	"github.com/holdfast-dev/holdfast/placement"
+)
+
+// ownerNews tells those who look for the owner of a shard that something better
+// may be known.
+type ownerNews struct {
+	mu    sync.Mutex // guards the following field
+	waits map[placement.ShardID]chan struct{}
+}
+
+func newOwnerNews() *ownerNews {
+	return &ownerNews{waits: make(map[placement.ShardID]chan struct{})}
+}
+
+// of gives the channel that the next news about the shard closes.
+func (n *ownerNews) of(shard placement.ShardID) <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	wait, ok := n.waits[shard]
+	if !ok {
+		wait = make(chan struct{})
+		n.waits[shard] = wait
+	}
+	return wait
+}
+
+// tell closes the channels of those who wait for that shard.
+func (n *ownerNews) tell(shard placement.ShardID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if wait, ok := n.waits[shard]; ok {
+		close(wait)
+		delete(n.waits, shard)
+	}
+}
+
+// tellAll does it for all shards.
+func (n *ownerNews) tellAll() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, wait := range n.waits {
+		close(wait)
+	}
+	clear(n.waits)
+}
+
+// Owner says which node owns the shard, as far as this one knows, at which
+// internal address it is, and whether it is this node. It may be wrong: an owner
+// refuses what is not its own. changed is closed when something better may be known.
+func (n *Node) Owner(shard placement.ShardID) (node, address string, local, ok bool, changed <-chan struct{}) {
+	changed = n.news.of(shard) // first, so that nothing is missed
+	if _, err := n.Ownership(shard); err == nil {
+		return n.Name(), "", true, true, changed
+	}
+	if n.peers == nil {
+		return "", "", false, false, changed
+	}
+	name := n.guess(shard)
+	if name == "" || name == n.Name() {
+		return "", "", false, false, changed
+	}
+	address, ok = n.peers.members.address(placement.NodeID(name))
+	return name, address, false, ok, changed
+}
+
+// guess gives the leader that this node's own replica follows, or else what
+// hints say, or the home.
+func (n *Node) guess(shard placement.ShardID) string {
+	if g := n.group(shard); g != nil {
+		_, id := g.raft.LeaderWithID()
+		if leader, err := parseReplicaID(id); err == nil {
+			return leader.node
+		}
+	}
+	if hint, ok := n.hints.owner(shard); ok {
+		return string(hint.Node)
+	}
+	if t := n.control.table(); int64(shard) < int64(len(t.Shards)) && len(t.Shards[shard].Wanted) > 0 {
+		return t.Shards[shard].Wanted[0]
+	}
+	return ""
+}
+
+// Learn takes the hint that an answer of another node has brought.
+func (n *Node) Learn(hint Hint) {
+	if int64(hint.Shard) < int64(n.Shards()) && hint.Ownership > 0 && validateName(string(hint.Node)) == nil {
+		n.hints.learn(hint)
+	}
+}
+
+// HintOf gives the newest hint about a shard, to pass on in an answer.
+func (n *Node) HintOf(shard placement.ShardID) (Hint, bool) { return n.hints.owner(shard) }
+
+// owned is called when an ownership begins or ends here.
+func (n *Node) owned(shard placement.ShardID, ownership uint64) {
+	if ownership > 0 {
+		n.hints.announce(Hint{Shard: shard, Node: placement.NodeID(n.Name()), Ownership: ownership})
+	}
+	n.news.tell(shard)
+}
