@@ -31,7 +31,7 @@ func TestAnAlarmOfALostActivationSettles(t *testing.T) {
 	cfg.Events.EventDone = func(k actor.EventKind, _, _ time.Duration) {
 		if armed && k == actor.EventRequest {
 			armed = false
-			for sh := uint32(0); sh < 64; sh++ {
+			for sh := range uint32(64) {
 				bb.Host.SetOwnership(sh, 0)
 			}
 		}
@@ -241,7 +241,7 @@ func TestAFrameThatLeftIsAnEffect(t *testing.T) {
 		g := b.NewGateway()
 		s := g.Dial(b.thing, "/accept")
 		c := b.begin("/send", "")
-		for sh := uint32(0); sh < 64; sh++ {
+		for sh := range uint32(64) {
 			b.Host.SetOwnership(sh, 99)
 		}
 		synctest.Wait()

@@ -165,4 +165,3 @@ func objectOfKey(key []byte) (ID, error) {
 	}
 	return ID(key[kindKeyBytes:objectKeyBytes]), nil
 }
-
