@@ -49,7 +49,6 @@ type replicaReport struct {
 // Why an owner does not make a change. The control leader looks again.
 var (
 	errOldWish       = errors.New("cluster: change replicas: a later wish is known")
-	errOldChoice     = errors.New("cluster: change replicas: the configuration has changed since")
 	errUnknownChange = errors.New("cluster: change replicas: a step that this version does not know")
 )
 

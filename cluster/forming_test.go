@@ -187,6 +187,7 @@ func TestFormTwoCandidates(t *testing.T) {
 // formTwice gives the clusters that four nodes are in at last, of which b stands
 // first and a, which comes before it, while b waits for answers.
 func formTwice(t *testing.T, f faults) map[string]bool {
+	t.Helper()
 	ids := make(map[string]bool)
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)

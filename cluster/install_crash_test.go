@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"testing"
@@ -283,7 +282,7 @@ func TestInstallRefusesOld(t *testing.T) {
 	if sink, err = n.snapshots.Create(raft.SnapshotVersionMax, installNew, 1, installServers(), 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(sink, string(r.stream)); err != nil {
+	if _, err := sink.Write(r.stream); err != nil {
 		t.Fatal(err)
 	}
 	if err := sink.Close(); err != nil {

@@ -26,6 +26,7 @@ type Member struct {
 
 	cluster   string
 	directory directoryID
+	gossip    string // where it gossips
 }
 
 // membersConfig is what members needs.
@@ -160,6 +161,21 @@ func (m *members) address(node placement.NodeID) (string, bool) {
 	return "", false
 }
 
+// others gives the addresses at which living members other than this node gossip,
+// sorted, and as many as are worth remembering.
+func (m *members) others() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var addresses []string
+	for _, member := range m.known {
+		if member.Alive && member.Node != m.cfg.node {
+			addresses = append(addresses, member.gossip)
+		}
+	}
+	slices.Sort(addresses)
+	return addresses[:min(len(addresses), maxRemembered)]
+}
+
 // living says whether a member with that directory is alive.
 func (m *members) living(directory directoryID) bool {
 	m.mu.Lock()
@@ -206,11 +222,7 @@ func (m *members) note(n *memberlist.Node, alive bool) {
 	}
 	m.mu.Unlock()
 	if before.Alive != alive && member.Node != m.cfg.node {
-		text := "a node is gone"
-		if alive {
-			text = "a node is there"
-		}
-		m.cfg.log.Info(text, "peer", member.Node, "start", member.Start, "address", member.Internal)
+		m.cfg.log.Info("a node comes or goes", "peer", member.Node, "alive", alive, "start", member.Start, "address", member.Internal)
 	}
 	m.cfg.changed()
 }
@@ -224,7 +236,7 @@ func memberOf(n *memberlist.Node) (Member, error) {
 	if err != nil {
 		return Member{}, err
 	}
-	return Member{Node: node, Start: start, Zone: meta.zone, Internal: meta.internal, cluster: meta.cluster, directory: meta.directory}, nil
+	return Member{Node: node, Start: start, Zone: meta.zone, Internal: meta.internal, cluster: meta.cluster, directory: meta.directory, gossip: n.Address()}, nil
 }
 
 // memberEvents are the library's calls about others, and about this node itself.

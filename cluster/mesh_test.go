@@ -48,6 +48,7 @@ type meshNode struct {
 }
 
 func newMesh(t *testing.T) *mesh {
+	t.Helper()
 	return &mesh{
 		t: t, gossip: newGossipNet(), links: newMuxNet(), start: time.Now(), nodes: make(map[string]*meshNode),
 		grace: time.Hour, shards: 4,
@@ -74,7 +75,7 @@ func (m *mesh) begin(name string, network Network) *meshNode {
 	cfg.snapshotEntries = m.snapshotEntries
 	cfg.Clock = func() time.Duration { return time.Since(m.start) }
 	if os.Getenv("MESH_LOG") != "" {
-		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", name)
+		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: meshLevel()})).With("node", name)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel, n.opened, n.testNode = cancel, make(chan error, 1), nil
@@ -97,10 +98,12 @@ func (m *mesh) begin(name string, network Network) *meshNode {
 
 // wait waits until the node has started, or not.
 func (n *meshNode) wait() error {
+	timer := time.NewTimer(2 * time.Minute)
+	defer timer.Stop()
 	select {
 	case err := <-n.opened:
 		return err
-	case <-time.After(2 * time.Minute):
+	case <-timer.C:
 		return fmt.Errorf("node %s has not started after 2 minutes", n.name)
 	}
 }
@@ -254,7 +257,7 @@ func (m *mesh) reportOf(shard placement.ShardID) (shardReport, error) {
 
 // put writes through whoever owns the shard, until it is acknowledged.
 func (m *mesh) put(shard placement.ShardID, batch string) error {
-	var last error = ErrNotOwner
+	last := ErrNotOwner
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		for _, n := range m.up() {
 			err := n.write(shard, batch)
@@ -267,4 +270,13 @@ func (m *mesh) put(shard placement.ShardID, batch string) error {
 		}
 	}
 	return fmt.Errorf("shard %d takes no write for 30 s: %w", shard, last)
+}
+
+// meshLevel is what MESH_LOG asks for, a name of slog's.
+func meshLevel() slog.Level {
+	var level slog.Level
+	if level.UnmarshalText([]byte(os.Getenv("MESH_LOG"))) != nil {
+		return slog.LevelInfo
+	}
+	return level
 }

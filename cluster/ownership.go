@@ -59,6 +59,11 @@ func (g *group) pause(ctx context.Context) {
 // complete when the ownership becomes known.
 func (g *group) open() bool {
 	term := g.raft.CurrentTerm()
+	if g.fsm.faults.ownBeforeOpen {
+		g.mu.Lock()
+		g.number, g.term, g.nextN, g.lost, g.closing = g.raft.LastIndex()+1, term, 1, false, false
+		g.mu.Unlock()
+	}
 	future := g.propose.Apply(appendOpen(nil, term), 0)
 	if future.Error() != nil || future.Response() != any(outcomeApplied) {
 		return false

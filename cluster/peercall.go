@@ -132,11 +132,11 @@ func (m *raftMux) answerPeer(conn net.Conn, r io.Reader) error {
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
-		return nil //nolint:nilerr // the connection is gone already
+		return nil
 	}
 	data, err := readFrame(bufio.NewReader(r), nil, maxPeerBytes)
 	if err != nil {
-		return nil //nolint:nilerr // it went before it asked
+		return nil
 	}
 	var q peerRequest
 	if err := decodePeer(data, &q); err != nil {

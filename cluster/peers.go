@@ -23,6 +23,7 @@ type peers struct {
 	cfg     peersConfig
 	members *members
 	cancel  context.CancelFunc
+	moved   chan struct{} // one slot: others may gossip elsewhere
 	running sync.WaitGroup
 
 	mux atomic.Pointer[raftMux]
@@ -45,7 +46,7 @@ type peersConfig struct {
 
 // openPeers begins to gossip, to look for others and to take connections.
 func openPeers(cfg peersConfig) (*peers, error) {
-	p := &peers{cfg: cfg}
+	p := &peers{cfg: cfg, moved: make(chan struct{}, 1)}
 	if err := p.gossip(); err != nil {
 		return nil, err
 	}
@@ -53,10 +54,14 @@ func openPeers(cfg peersConfig) (*peers, error) {
 	cfg.network.Handle(func(conn net.Conn) { p.mux.Load().serve(conn) })
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	if len(cfg.network.Join) > 0 {
-		s := &seeds{targets: cfg.network.Join, port: DefaultGossipPort, resolver: cfg.network.resolver, log: cfg.log}
+	s := &seeds{
+		targets: append(recall(cfg.dir), cfg.network.Join...), port: DefaultGossipPort, resolver: cfg.network.resolver,
+		quiet: len(cfg.network.Join) == 0, log: cfg.log,
+	}
+	if len(s.targets) > 0 {
 		p.running.Go(func() { s.keepJoining(ctx, p.members) })
 	}
+	p.running.Go(func() { p.remember(ctx) })
 	return p, nil
 }
 
@@ -66,9 +71,18 @@ func (p *peers) gossip() (err error) {
 		node: placement.NodeID(identity.Name), start: p.cfg.start,
 		meta: memberMeta{cluster: identity.ClusterID, directory: p.cfg.dir.id, zone: network.Zone, internal: network.Internal},
 		bind: network.GossipBind, advertise: network.GossipAdvertise, key: network.GossipKey, transport: network.GossipTransport,
-		changed: p.cfg.changed, hints: p.cfg.hints, log: p.cfg.log,
+		changed: p.changed, hints: p.cfg.hints, log: p.cfg.log,
 	})
 	return err
+}
+
+// changed is called when gossip has news of members. It does not block.
+func (p *peers) changed() {
+	select {
+	case p.moved <- struct{}{}:
+	default:
+	}
+	p.cfg.changed()
 }
 
 func (p *peers) newMux(timeout time.Duration) *raftMux {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,11 +36,12 @@ type quorumNode struct {
 	db    *logDB
 	state *testState
 	space *space
-	group *group
+	group atomic.Pointer[group] // the newest; closed after stop
 
 	snapshots *snapshotter
 	prompter  *prompter
-	running   bool
+	running   atomic.Bool
+	opened    bool // its parts are there
 }
 
 // newQuorum starts a shard with that many voters out of nodes. The others are not
@@ -104,14 +105,16 @@ func (q *quorum) tryRun(i int, first raft.Configuration) (err error) {
 		node: n.id.node, directory: n.id.directory, timeout: DefaultHeartbeatTimeout, dial: q.net.dialFrom(n.id.node),
 		clock: q.clock, silent: n.silent, log: log, faults: q.faults,
 	})
+	n.group.Store(nil)
 	n.snapshots = newSnapshotter(1)
 	n.prompter = newPrompter(DefaultHeartbeatTimeout, n.groups)
-	n.running = true
+	n.opened = true
 	if err := n.open(q, first); err != nil {
 		q.stop(i)
 		return err
 	}
 	q.net.change(func() { q.net.nodes[n.id.node] = n.mux })
+	n.running.Store(true)
 	return nil
 }
 
@@ -122,27 +125,17 @@ func (n *quorumNode) open(q *quorum, first raft.Configuration) (err error) {
 	_, err = openGroup(groupConfig{
 		shard: 0, me: n.id, db: n.db, spool: &spool{files: n.fs, dir: "snapshots"}, sm: n.state, trans: n.port,
 		timeout: DefaultHeartbeatTimeout, budget: &budget{limit: maxNodeBytes}, space: n.space,
-		snapshot: n.snapshots.ask, opened: n.setGroup, peers: n.prompter.wake,
+		snapshot: n.snapshots.ask, opened: n.group.Store, peers: n.prompter.wake,
 		snapshotEntries: q.snapshotEntries, log: slog.New(slog.DiscardHandler), events: &Events{}, faults: q.faults,
 	}, first)
 	return err
 }
 
-var quorumGroups sync.Mutex // guards quorumNode.group
-
-func (n *quorumNode) setGroup(g *group) {
-	quorumGroups.Lock()
-	defer quorumGroups.Unlock()
-	n.group = g
-}
-
 func (n *quorumNode) groups() []*group {
-	quorumGroups.Lock()
-	defer quorumGroups.Unlock()
-	if n.group == nil {
-		return nil
+	if g := n.group.Load(); g != nil {
+		return []*group{g}
 	}
-	return []*group{n.group}
+	return nil
 }
 
 func (n *quorumNode) silent(groupID) bool {
@@ -157,17 +150,17 @@ func (n *quorumNode) silent(groupID) bool {
 func (q *quorum) stop(i int) {
 	q.t.Helper()
 	n := q.nodes[i]
-	if !n.running {
+	if !n.opened {
 		return
 	}
-	n.running = false
+	n.opened = false
+	n.running.Store(false)
 	q.net.change(func() { delete(q.net.nodes, n.id.node) })
 	n.prompter.close()
 	n.snapshots.close()
 	errs := []error{n.mux.Close()}
-	if n.group != nil {
-		errs = append(errs, n.group.close())
-		n.setGroup(nil)
+	if g := n.group.Load(); g != nil {
+		errs = append(errs, g.close())
 	}
 	n.space.close()
 	if err := errors.Join(append(errs, n.db.close())...); err != nil {
@@ -187,10 +180,10 @@ func (q *quorum) owner(except int) (int, uint64) {
 	q.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		for i, n := range q.nodes {
-			if i == except || !n.running {
+			if i == except || !n.running.Load() {
 				continue
 			}
-			if number, err := n.group.ownership(); err == nil && n.group.confirm(number) == nil {
+			if number, err := n.group.Load().ownership(); err == nil && n.group.Load().confirm(number) == nil {
 				return i, number
 			}
 		}
@@ -207,7 +200,7 @@ func (q *quorum) write(h *history, batch string) error {
 		at, number := q.owner(-1)
 		answer := make(chan error, 1)
 		note := h.note(number, batch)
-		q.nodes[at].group.offer(number, []byte(batch), func(err error) { note(err); answer <- err })
+		q.nodes[at].group.Load().offer(number, []byte(batch), func(err error) { note(err); answer <- err })
 		if err := <-answer; !errors.Is(err, ErrRefused) {
 			return err
 		}
@@ -228,8 +221,8 @@ func (q *quorum) settled() []string {
 		}
 	}
 	for i, n := range q.nodes {
-		if n.running {
-			q.t.Logf("node %d: %+v", i, n.group.status())
+		if n.running.Load() {
+			q.t.Logf("node %d: %+v", i, n.group.Load().status())
 		}
 	}
 	q.t.Fatal("replicas differ for 30 s")
@@ -240,10 +233,10 @@ func (q *quorum) same() (list []string, ok bool) {
 	first := true
 	var position uint64
 	for _, n := range q.nodes {
-		if !n.running {
+		if !n.running.Load() {
 			continue
 		}
-		at := n.group.fsm.position.Load()
+		at := n.group.Load().fsm.position.Load()
 		if !first && at != position {
 			return nil, false
 		}
@@ -251,7 +244,7 @@ func (q *quorum) same() (list []string, ok bool) {
 	}
 	first = true
 	for _, n := range q.nodes {
-		if !n.running {
+		if !n.running.Load() {
 			continue
 		}
 		now, err := n.state.list(0)
@@ -284,7 +277,7 @@ func (q *quorum) step(kind placement.StepKind, i int) {
 	var err error
 	for range 50 {
 		at, _ := q.owner(-1)
-		g := q.nodes[at].group
+		g := q.nodes[at].group.Load()
 		err = g.change(context.Background(), replicaChange{
 			Kind: kind, Replica: q.nodes[i].id.serverID(), Configuration: g.members.Load().index, Version: 1,
 		})
@@ -301,7 +294,7 @@ func (q *quorum) caughtUp(i int) {
 	q.t.Helper()
 	for range 2000 {
 		at, _ := q.owner(-1)
-		report, ok := q.nodes[at].group.report(context.Background())
+		report, ok := q.nodes[at].group.Load().report(context.Background())
 		for _, r := range report.Replicas {
 			if ok && r.ID == q.nodes[i].id.serverID() && r.CaughtUp {
 				return

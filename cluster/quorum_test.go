@@ -64,7 +64,7 @@ func TestQuorumCatchesUpBySnapshot(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		before := q.nodes[behind].group.fsm.position.Load()
+		before := q.nodes[behind].group.Load().fsm.position.Load()
 		q.net.isolate(q.nodes[behind].id.node, false)
 		for i := range 200 {
 			if err := q.write(h, fmt.Sprint("more ", i)); err != nil && !errors.Is(err, ErrUnknown) {
@@ -76,7 +76,7 @@ func TestQuorumCatchesUpBySnapshot(t *testing.T) {
 		if err := h.check(list); err != nil {
 			t.Error(err)
 		}
-		status := q.nodes[behind].group.status()
+		status := q.nodes[behind].group.Load().status()
 		if status.SnapshotIndex <= before || status.FirstIndex != 0 && status.FirstIndex <= before+1 {
 			t.Errorf("replica that was behind at %d = %+v, want it to have got a snapshot", before, status)
 		}
@@ -130,7 +130,7 @@ func TestQuorumGrowsAndShrinks(t *testing.T) {
 		}
 		time.Sleep(time.Second) // a replica that has just started does not vote
 		at, _ := q.owner(-1)
-		if err := q.nodes[at].group.handOver(context.Background(), q.nodes[2].id.serverID()); err != nil {
+		if err := q.nodes[at].group.Load().handOver(context.Background(), q.nodes[2].id.serverID()); err != nil {
 			t.Errorf("handOver = %v", err)
 		}
 		if at, _ := q.owner(-1); at != 2 {
@@ -143,7 +143,7 @@ func TestQuorumGrowsAndShrinks(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		close(stop)
 		<-stopped
-		if !q.nodes[2].group.members.Load().alone {
+		if !q.nodes[2].group.Load().members.Load().alone {
 			t.Error("the last replica is not alone")
 		}
 		if err := h.check(q.settled()); err != nil {
@@ -159,7 +159,7 @@ func TestQuorumRefusesOldWishes(t *testing.T) {
 		q := newQuorum(t, 3, 3, faults{})
 		defer q.close()
 		at, _ := q.owner(-1)
-		g := q.nodes[at].group
+		g := q.nodes[at].group.Load()
 		other := q.nodes[(at+1)%3].id.serverID()
 		index := g.members.Load().index
 		ctx := context.Background()
@@ -173,7 +173,7 @@ func TestQuorumRefusesOldWishes(t *testing.T) {
 		if err := g.change(ctx, replicaChange{Kind: stepPromote, Replica: other, Configuration: index, Version: 7}); err == nil {
 			t.Error("change for an older configuration = nil, want an error")
 		}
-		follower := q.nodes[(at+2)%3].group
+		follower := q.nodes[(at+2)%3].group.Load()
 		if err := follower.change(ctx, replicaChange{Kind: stepPromote, Replica: other, Configuration: now, Version: 8}); !errors.Is(err, ErrNotOwner) {
 			t.Errorf("change at a follower = %v, want ErrNotOwner", err)
 		}

@@ -33,6 +33,7 @@ type seeds struct {
 	targets  []string // host:port, host, or a DNS name with SRV records
 	port     int      // where the target has none
 	resolver resolver
+	quiet    bool // nobody has asked for them: that they do not answer is no news
 	log      *slog.Logger
 }
 
@@ -47,7 +48,7 @@ func (s *seeds) keepJoining(ctx context.Context, m *members) {
 			return
 		case reached > 0:
 			pause = joinFirstPause
-		case pause == joinMaxPause:
+		case pause == joinMaxPause && !s.quiet:
 			s.log.Warn("no other node answers yet", "join", strings.Join(s.targets, ","), "error", err)
 		default:
 			s.log.Debug("no other node answers yet", "join", strings.Join(s.targets, ","), "error", err)

@@ -92,6 +92,9 @@ func TestDecodeStub(t *testing.T) {
 	for data, want := range map[string]error{
 		`{`:             ErrCorrupt,
 		`{"version":2}`: ErrUnknownVersion,
+		`{"version":1,"index":9,"term":2,"servers":[{"id":"a"}],"size":5}`:                   ErrCorrupt,
+		`{"version":1,"index":9,"term":2,"servers":[{"id":"a"}],"received":"0-1"}`:           ErrCorrupt,
+		`{"version":1,"index":9,"term":2,"servers":[{"id":"a"}],"received":"0-1","size":-5}`: ErrCorrupt,
 		`{"version":1,"index":0,"term":2,"servers":[{"id":"a"}]}`:                            ErrCorrupt,
 		`{"version":1,"index":1,"term":2,"servers":[]}`:                                      ErrCorrupt,
 		`{"version":1,"index":1,"term":2,"servers":[{"id":"a","suffrage":9}]}`:               ErrCorrupt,

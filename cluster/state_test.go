@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,7 +20,8 @@ type testState struct {
 
 	mu     sync.Mutex // guards the following fields
 	counts map[uint32]uint64
-	fail   error // returned by Apply
+	fail   error         // returned by Apply
+	slow   time.Duration // before Apply
 
 	restoreNoSync bool // a mistake: Restore returns before its state is durable
 }
@@ -69,6 +71,10 @@ func (s *testState) Position(shard uint32) (uint64, []byte, error) {
 
 func (s *testState) Apply(shard uint32, batches [][]byte, index uint64, header []byte) error {
 	s.mu.Lock()
+	slow := s.slow
+	s.mu.Unlock()
+	time.Sleep(slow)
+	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
 		return s.fail
@@ -97,6 +103,13 @@ func (s *testState) failWith(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = err
+}
+
+// slowDown makes every Apply take that much longer.
+func (s *testState) slowDown(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = d
 }
 
 // list gives all batches of a shard in the order of their execution.

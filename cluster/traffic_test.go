@@ -55,10 +55,8 @@ func (tr *traffic) remove(n *meshNode) {
 
 func (tr *traffic) write(shard placement.ShardID) {
 	for i := 0; ; i++ {
-		select {
-		case <-tr.stop:
+		if waitFor(tr.stop, 50*time.Millisecond) {
 			return
-		case <-time.After(50 * time.Millisecond):
 		}
 		batch := fmt.Sprintf("%d-%d", shard, i)
 		err := tr.try(shard, batch)
@@ -72,6 +70,18 @@ func (tr *traffic) write(shard placement.ShardID) {
 			tr.failures = append(tr.failures, err)
 		}
 		tr.mu.Unlock()
+	}
+}
+
+// waitFor waits until c is closed, for that long at most, and says whether it is.
+func waitFor(c <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 
@@ -95,7 +105,7 @@ func (tr *traffic) through(shard placement.ShardID, try int) (owner *testNode, c
 // try goes where the owner is said to be, until the batch was not certainly refused.
 func (tr *traffic) try(shard placement.ShardID, batch string) error {
 	deadline := time.Now().Add(10 * time.Second)
-	err := error(ErrNotOwner)
+	err := ErrNotOwner
 	for i := 0; time.Now().Before(deadline); i++ {
 		owner, changed := tr.through(shard, i/20)
 		if owner != nil {
@@ -103,12 +113,9 @@ func (tr *traffic) try(shard placement.ShardID, batch string) error {
 				return err
 			}
 		}
-		select {
-		case <-changed:
-		case <-time.After(25 * time.Millisecond):
-		}
+		waitFor(changed, 25*time.Millisecond)
 	}
-	return fmt.Errorf("shard %d refuses %q for 10 s: %w", shard, batch, err)
+	return fmt.Errorf("shard %d refuses %q for 10 s, at %v: %w", shard, batch, time.Since(tr.mesh.start), err)
 }
 
 func (tr *traffic) halt() {
