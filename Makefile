@@ -28,7 +28,7 @@ test: ## run all tests
 
 .PHONY: race
 race: gcc ## run all tests under the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout=30m -skip="^Test(Quorum|Moves|Form|Grow|Shrink|Drain|Grace|MuxFaults|RealNetwork)" ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout=20m ./...
 
 .PHONY: race10
 race10: gcc ## the race run, ten times in a row

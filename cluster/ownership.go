@@ -187,8 +187,10 @@ func (g *group) replicaError() error {
 }
 
 // drain waits until everything that was taken has been proposed and applied, or
-// something was not.
+// something was not. An entry that is answered to the library and still in flight
+// here will never land; end answers it.
 func (g *group) drain() {
+	var waited *flight
 	for {
 		g.mu.Lock()
 		var newest *flight
@@ -196,9 +198,10 @@ func (g *group) drain() {
 			newest = g.queue.flights[n-1]
 		}
 		g.mu.Unlock()
-		if newest == nil || newest.future.Error() != nil || g.failed() != nil {
+		if newest == nil || newest == waited || newest.future.Error() != nil || g.failed() != nil {
 			return
 		}
+		waited = newest
 	}
 }
 
