@@ -49,6 +49,7 @@ type members struct {
 	// Fixed after newMembers.
 	list *memberlist.Memberlist
 	cfg  membersConfig
+	self string // address at which others reach this member
 
 	mu    sync.Mutex // guards the following fields
 	meta  memberMeta
@@ -75,6 +76,8 @@ func newMembers(cfg membersConfig) (*members, error) {
 	if m.list, err = memberlist.Create(conf); err != nil {
 		return nil, fmt.Errorf("cluster: start gossip on %s: %w", cfg.bind, err)
 	}
+	// Read before anybody can change it: the library gives its own node unlocked.
+	m.self = m.list.LocalNode().Address()
 	return m, nil
 }
 

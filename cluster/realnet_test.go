@@ -64,7 +64,7 @@ func (r *realNode) halt(t *testing.T) {
 }
 
 // gossipAddress is where the node can be joined.
-func (r *realNode) gossipAddress() string { return r.peers.members.list.LocalNode().Address() }
+func (r *realNode) gossipAddress() string { return r.peers.members.self }
 
 // TestRealNetwork runs three nodes with encrypted gossip, TCP, files and the clock
 // of leases, and starts the first one again, which has no seeds.

@@ -70,7 +70,6 @@ func (s *seeds) keepJoining(ctx context.Context, m *members) {
 
 // round resolves all targets and joins whoever is there, this node itself left out.
 func (s *seeds) round(ctx context.Context, m *members) (reached int, err error) {
-	self := m.list.LocalNode().Address()
 	var addresses []string
 	for _, target := range s.targets {
 		found, failure := s.resolve(ctx, target)
@@ -78,7 +77,7 @@ func (s *seeds) round(ctx context.Context, m *members) (reached int, err error) 
 			err = failure
 		}
 		for _, address := range found {
-			if address != self {
+			if address != m.self {
 				addresses = append(addresses, address)
 			}
 		}
