@@ -14,9 +14,10 @@ type answer struct {
 	ready chan struct{} // one slot: something changed for the caller
 	space signal        // parts were taken, or the caller left
 	parts []part
-	bytes int   // flushed by the event and not taken yet
-	gone  bool  // the caller left
-	err   error // no further part will come
+	bytes int    // flushed by the event and not taken yet
+	gone  bool   // the caller left
+	left  func() // tells the event's side of it; may be nil
+	err   error  // no further part will come
 }
 
 // part is a piece of an answer.
@@ -65,6 +66,19 @@ func (a *answer) leave() {
 	a.gone = true
 	a.parts = nil
 	a.space.broadcast()
+	if a.left != nil {
+		a.left()
+	}
+}
+
+// onLeave has f, which must not block, called when the caller leaves.
+func (a *answer) onLeave(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.left = f
+	if a.gone {
+		f()
+	}
 }
 
 func (a *answer) abandoned() bool {

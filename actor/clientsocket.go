@@ -146,7 +146,7 @@ func (c *ClientSocket) Close(ctx context.Context, code int, reason string) error
 	}
 	return c.emit(ctx, func() {
 		if c.end(&SocketClosedError{code, reason}) {
-			c.act.host.SocketClosed(c.object, c.id, CloseInfo{Code: code, Reason: reason, Clean: true}, nil)
+			c.act.host.router.SocketClosed(c.object, c.id, CloseInfo{Code: code, Reason: reason, Clean: true}, nil)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func (c *ClientSocket) deliver(m Message) {
 	c.mu.Unlock()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := c.act.host.Message(now, c.object, c.id, number, m); err != nil {
+	if err := c.act.host.router.Message(now, c.object, c.id, number, m); err != nil {
 		c.breakOff(closeTryLater, "the object has too much to do")
 	}
 }
@@ -212,7 +212,7 @@ func (c *ClientSocket) lost() { c.breakOff(closeLost, "the dialling object's act
 
 func (c *ClientSocket) breakOff(code int, reason string) {
 	if c.end(&SocketClosedError{code, reason}) {
-		c.act.host.SocketClosed(c.object, c.id, CloseInfo{Code: code, Reason: reason}, nil)
+		c.act.host.router.SocketClosed(c.object, c.id, CloseInfo{Code: code, Reason: reason}, nil)
 	}
 }
 
@@ -230,7 +230,7 @@ func (c *ClientSocket) end(cause *SocketClosedError) (tell bool) {
 	return tell
 }
 
-// loopGateway is the gateway of sockets between objects of this node.
+// loopGateway is the gateway of the sockets that objects of this node dialled.
 type loopGateway struct {
 	host  *Host
 	start uint64
@@ -276,7 +276,7 @@ func (g *loopGateway) Deliver(object ID, f Frame) {
 	}
 	if f.Kind == FrameOpen && len(receivers) == 0 {
 		// Whoever dialled gave up before the object accepted.
-		g.host.SocketClosed(object, f.Socket, CloseInfo{Code: closeLost, Reason: "the dialling object's activation has ended"}, nil)
+		g.host.router.SocketClosed(object, f.Socket, CloseInfo{Code: closeLost, Reason: "the dialling object's activation has ended"}, nil)
 	}
 }
 

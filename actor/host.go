@@ -51,6 +51,7 @@ type Host struct {
 	events         *eventSink
 	gateways       *gateways
 	loop           *loopGateway
+	router         Router // fixed by Route
 	clock          *alarmClock
 	closed         chan struct{} // closed when Close begins
 	wake           chan struct{} // one slot: the sweeper has something to wait for
@@ -102,6 +103,7 @@ func NewHost(cfg Config) (*Host, error) {
 		h.maxBytes = DefaultMaxBytes
 	}
 	h.lru.init()
+	h.router = h
 	h.loop = newLoopGateway(h, cfg.Start<<1|1)
 	h.gateways.add(h.loop.start, h.loop)
 	h.clock = newAlarmClock(h)

@@ -66,6 +66,36 @@ func BenchmarkRead(b *testing.B)            { benchDispatch(b, http.MethodGet, 1
 func BenchmarkWrite(b *testing.B)           { benchDispatch(b, http.MethodPost, 1) }
 func BenchmarkReadManyObjects(b *testing.B) { benchDispatch(b, http.MethodGet, 1000) }
 
+// BenchmarkCall reports what one call from object to object costs, of a hundred
+// in one event, so that the event itself hardly counts.
+func BenchmarkCall(b *testing.B) {
+	const calls = 100
+	asker := handler(func(s *actor.State, w http.ResponseWriter, r *http.Request) {
+		ns, err := s.Namespace("Thing")
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		st, err := ns.Named("callee")
+		for range calls {
+			var resp *http.Response
+			inner, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, "/", http.NoBody)
+			if resp, err = st.Do(r.Context(), inner); err != nil {
+				fail(w, err)
+				return
+			}
+			_ = resp.Body.Close()
+		}
+	})
+	node := actortest.New(b, actor.Config{Classes: map[string]actor.Class{"Thing": benchClass(), "Asker": asker}})
+	target := node.Target("Asker", "a")
+	b.ReportAllocs()
+	for b.Loop() {
+		node.Must(target, http.MethodGet, "/", "")
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/calls, "ns/call")
+}
+
 // BenchmarkIdleActivation reports what an object holds in memory between its calls.
 func BenchmarkIdleActivation(b *testing.B) {
 	const objects = 20_000

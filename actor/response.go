@@ -166,19 +166,21 @@ func (w *responseWriter) acceptLocked(protocol string) {
 	w.act.emitLocked(w.ev, func(err error) { w.release(p, err) })
 }
 
-// trailer gives the header fields that the handler declared as trailers, or
-// marked with http.TrailerPrefix.
-func (w *responseWriter) trailer() http.Header {
+func (w *responseWriter) trailer() http.Header { return trailerOf(w.sent, w.header) }
+
+// trailerOf gives the fields of a header that were declared as trailers in the
+// header that was sent, or are marked with http.TrailerPrefix.
+func trailerOf(sent, header http.Header) http.Header {
 	trailer := make(http.Header)
-	for _, declared := range w.sent.Values("Trailer") {
+	for _, declared := range sent.Values("Trailer") {
 		for key := range strings.SplitSeq(declared, ",") {
 			key = http.CanonicalHeaderKey(strings.TrimSpace(key))
-			if values, ok := w.header[key]; ok {
+			if values, ok := header[key]; ok {
 				trailer[key] = values
 			}
 		}
 	}
-	for key, values := range w.header {
+	for key, values := range header {
 		if strings.HasPrefix(key, http.TrailerPrefix) {
 			trailer[key] = values
 		}

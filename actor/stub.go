@@ -1,7 +1,6 @@
 package actor
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -80,22 +79,12 @@ func (s *Stub) start(ctx context.Context, r *http.Request, socket SocketID) (*Ca
 		return nil, err
 	}
 	inner := r.Clone(context.Background())
-	inner.RequestURI = r.URL.RequestURI()
+	inner.RequestURI, inner.GetBody = r.URL.RequestURI(), nil
 	if inner.Host == "" {
 		inner.Host = r.URL.Host
 	}
-	c := &Call{act: s.act, answer: newAnswer(), pump: pump}
-	err = s.act.emitSealed(ctx, true, func(_ *event, err error) {
-		if err == nil {
-			if err = s.act.host.admit(s.target); err == nil {
-				err = s.act.host.call(inner, s.target, socket, whole, pump, c.answer)
-			}
-		}
-		if err != nil {
-			c.answer.fail(err)
-			c.stopBody()
-		}
-	})
+	c := &Call{act: s.act, target: s.target, socket: socket, request: inner, whole: whole, pump: pump, answer: newAnswer()}
+	err = s.act.emitSealed(ctx, true, func(_ *event, err error) { c.send(err) })
 	if err != nil {
 		c.close()
 		return nil, err
@@ -113,74 +102,4 @@ func callBody(r *http.Request) (whole []byte, pump *bodyPump, err error) {
 	default:
 		return nil, startPump(r.Body, nil), nil
 	}
-}
-
-// Call is a call under way.
-type Call struct {
-	act    *activation
-	answer *answer
-	pump   *bodyPump
-}
-
-// Response waits for the response's head; it is an outside wait. The body is
-// there already if it was short; otherwise reading it is an outside wait too. It
-// must be closed. The error says what is known of the call, as for any caller:
-// a refusal means that it certainly did not run, ErrOutcomeUnknown that nobody can tell.
-func (c *Call) Response(ctx context.Context) (*http.Response, error) {
-	var head part
-	var failure error
-	err := c.outside(ctx, func() { head, failure = c.answer.take(c.act.done) })
-	if err == nil {
-		err = failure
-	}
-	if err != nil {
-		c.close()
-		return nil, err
-	}
-	resp := &http.Response{
-		Status: http.StatusText(head.status), StatusCode: head.status, Header: head.header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1, Trailer: make(http.Header),
-	}
-	if head.end {
-		c.close()
-		resp.ContentLength = int64(len(head.body))
-		resp.Body = io.NopCloser(bytes.NewReader(head.body))
-		return resp, nil
-	}
-	resp.Body = &callBodyReader{call: c, answerBody: answerBody{
-		answer: c.answer, left: c.act.done, current: head.body, trailer: resp.Trailer,
-		wait: func(f func()) error { return c.outside(ctx, f) },
-	}}
-	return resp, nil
-}
-
-// outside runs f with the gate open.
-func (c *Call) outside(ctx context.Context, f func()) error {
-	ev, err := c.act.leave(ctx, false)
-	if err != nil {
-		return err
-	}
-	f()
-	return c.act.comeBack(ev)
-}
-
-func (c *Call) close() {
-	c.answer.leave()
-	c.stopBody()
-}
-
-func (c *Call) stopBody() {
-	if c.pump != nil {
-		c.pump.stop()
-	}
-}
-
-type callBodyReader struct {
-	answerBody
-	call *Call
-}
-
-func (b *callBodyReader) Close() error {
-	b.call.close()
-	return nil
 }

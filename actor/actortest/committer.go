@@ -37,8 +37,9 @@ type Committer struct {
 	mu        sync.Mutex // guards the following fields
 	cond      sync.Cond
 	ownership uint64
-	refused   error // answer of Ownership, if not nil
-	unproved  error // answer of Confirm, if not nil
+	refused   error               // answer of Ownership, if not nil
+	foreign   func(actor.ID) bool // objects that another node owns; nil: none
+	unproved  error               // answer of Confirm, if not nil
 	held      bool
 	fate      func(*Commit) Fate
 	lost      uint64 // newest ownership of which a batch was not applied
@@ -58,9 +59,12 @@ func newCommitter(shard func(actor.ID) uint32) *Committer {
 }
 
 // Ownership implements actor.Committer.
-func (c *Committer) Ownership(actor.ID) (uint64, error) {
+func (c *Committer) Ownership(object actor.ID) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.foreign != nil && c.foreign(object) {
+		return 0, actor.ErrNotOwner
+	}
 	return c.ownership, c.refused
 }
 
@@ -172,6 +176,16 @@ func (c *Committer) SetOwnership(ownership uint64) { c.set(func() { c.ownership 
 
 // Refuse makes Ownership fail; nil ends that.
 func (c *Committer) Refuse(err error) { c.set(func() { c.refused = err }) }
+
+// OwnOnly leaves all objects but one to another node.
+func (c *Committer) OwnOnly(object actor.ID) {
+	c.set(func() { c.foreign = func(other actor.ID) bool { return other != object } })
+}
+
+// OwnAllBut leaves one object to another node.
+func (c *Committer) OwnAllBut(object actor.ID) {
+	c.set(func() { c.foreign = func(other actor.ID) bool { return other == object } })
+}
 
 // Unproved makes Confirm fail; nil ends that.
 func (c *Committer) Unproved(err error) { c.set(func() { c.unproved = err }) }
