@@ -26,7 +26,8 @@ type Member struct {
 
 	cluster   string
 	directory directoryID
-	gossip    string // where it gossips
+	gossip    string    // where it gossips
+	since     time.Time // it has been alive, or not
 }
 
 // membersConfig is what members needs.
@@ -47,9 +48,10 @@ type membersConfig struct {
 // hints about who owns what.
 type members struct {
 	// Fixed after newMembers.
-	list *memberlist.Memberlist
-	cfg  membersConfig
-	self string // address at which others reach this member
+	list  *memberlist.Memberlist
+	cfg   membersConfig
+	self  string // address at which others reach this member
+	began time.Time
 
 	mu    sync.Mutex // guards the following fields
 	meta  memberMeta
@@ -61,7 +63,7 @@ const gossipTimeout = 2 * time.Second
 
 // newMembers begins to gossip. Nobody is known until join.
 func newMembers(cfg membersConfig) (*members, error) {
-	m := &members{cfg: cfg, meta: cfg.meta, known: make(map[string]Member)}
+	m := &members{cfg: cfg, meta: cfg.meta, began: time.Now(), known: make(map[string]Member)}
 	conf := memberlist.DefaultLANConfig()
 	conf.Name = gossipName(cfg.node, cfg.start)
 	conf.Transport = cfg.transport
@@ -216,7 +218,11 @@ func (m *members) note(n *memberlist.Node, alive bool) {
 	}
 	member.Alive = alive
 	m.mu.Lock()
-	before := m.known[n.Name]
+	before, met := m.known[n.Name]
+	member.since = before.since
+	if !met || before.Alive != alive {
+		member.since = time.Now()
+	}
 	m.known[n.Name] = member
 	for name, other := range m.known {
 		if other.Node == member.Node && other.Start < member.Start && !other.Alive {
