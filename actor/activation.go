@@ -69,6 +69,8 @@ type activation struct {
 	inflight      int
 	outputs       queue[output]
 	pumping       bool
+	proving       int         // outputs that the proof under way will serve; 0 = there is none
+	proven        func(error) // proofOver; made when it is first needed
 
 	// Guarded by host.mu.
 	lru lruEntry

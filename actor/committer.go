@@ -40,8 +40,10 @@ type Committer interface {
 	// batches of one object that were taken it comes in the order of the calls.
 	Commit(object ID, ownership uint64, batch []byte, done func(error))
 
-	// Confirm proves that the ownership held at a moment after the call began.
-	// nil lets go whatever depends only on committed state; an error means that
-	// nothing may be released.
-	Confirm(object ID, ownership uint64) error
+	// Prove proves that the ownership held at a moment after the call began, which
+	// lets go whatever depends only on committed state. done is called exactly
+	// once: as a rule before Prove returns; otherwise, when the proof took its
+	// time, from any goroutine. After an error nothing may be released. Prove
+	// itself does not block, and done does not.
+	Prove(object ID, ownership uint64, done func(error))
 }

@@ -2,9 +2,16 @@ package actor
 
 import "github.com/cockroachdb/pebble/v2"
 
-// BreakOutputGate makes a broken variant of the host for tests: what leaves its
-// objects waits for no write.
-func (h *Host) BreakOutputGate() { h.ungated = true }
+// Broken variants of a host.
+const (
+	Ungated   = faultUngated
+	Unproved  = faultUnproved
+	Reordered = faultReordered
+	Unordered = faultUnordered
+)
+
+// Break makes a broken variant of a host that is idle.
+func (h *Host) Break(f fault) { h.fault = f }
 
 // Keys counts the keys of the whole database but the shards' positions.
 func (s *Store) Keys() (n int, err error) {

@@ -56,7 +56,7 @@ type Host struct {
 	closed         chan struct{} // closed when Close begins
 	wake           chan struct{} // one slot: the sweeper has something to wait for
 	wg             sync.WaitGroup
-	ungated        bool // a fault that only tests build: outputs do not wait
+	fault          fault // faultNone, but for tests
 
 	bytes   atomic.Int64 // held by bodies, messages, batches and frames under way
 	pending atomic.Int64 // events posted and not over, tasks not counted

@@ -77,6 +77,10 @@ func BenchmarkCall(b *testing.B) {
 			return
 		}
 		st, err := ns.Named("callee")
+		if err != nil {
+			fail(w, err)
+			return
+		}
 		for range calls {
 			var resp *http.Response
 			inner, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, "/", http.NoBody)

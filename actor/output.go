@@ -10,7 +10,7 @@ import "context"
 type output struct {
 	dep    uint64
 	ev     *event
-	proved bool            // dep holds writes of the same event: its commit proves the ownership
+	proved bool            // that dep commits proves the ownership, or a proof has come
 	acts   bool            // leaving, it does something that no refusal can take back
 	send   func(err error) // must not block; err says that the output is dropped, and why
 }
@@ -33,7 +33,7 @@ func (act *activation) emitActLocked(ev *event, send func(err error)) {
 }
 
 // pumpLocked releases what may leave, in order. Only one goroutine does so at a
-// time; the lock is not held while an output is sent.
+// time; the lock is not held while an output is sent or a proof is asked for.
 func (act *activation) pumpLocked() {
 	if act.pumping {
 		return
@@ -41,37 +41,59 @@ func (act *activation) pumpLocked() {
 	act.pumping = true
 	for {
 		o := act.outputs.peek()
-		if o == nil || act.lostLocked(o.dep) || (o.dep > act.view.committed && !act.host.ungated) {
+		if o == nil || act.lostLocked(o.dep) || (o.dep > act.view.committed && act.host.fault != faultUngated) {
 			break
 		}
+		if !o.proved && act.host.fault != faultUnproved {
+			if act.proving > 0 {
+				break
+			}
+			act.proveLocked()
+			continue
+		}
 		out := act.outputs.pop()
-		first := out.acts && !out.ev.effect
 		out.ev.effect = out.ev.effect || out.acts
 		act.mu.Unlock()
-		out.send(act.prove(out, first))
+		out.send(nil)
 		act.mu.Lock()
 	}
 	act.pumping = false
 }
 
-// prove makes sure that this node still owned the object after the output was
-// made: one proof for each output, since each may belong to a later request. The
-// commit of the event's own writes is such a proof.
-func (act *activation) prove(out output, first bool) error {
-	if out.proved {
-		return nil
+// proveLocked asks for a proof that this node still owned the object after the
+// outputs that wait now were made; it serves all of them. The commit of an
+// event's own writes is such a proof, that of writes before it is none: they may
+// have been committed, and the ownership lost, before the event began.
+func (act *activation) proveLocked() {
+	act.proving = act.outputs.len()
+	if act.host.fault == faultReordered {
+		act.outputs.push(act.outputs.pop())
 	}
-	err := act.host.committer.Confirm(act.target.ID, act.ownership)
+	if act.proven == nil {
+		act.proven = act.proofOver
+	}
+	act.mu.Unlock()
+	act.host.committer.Prove(act.target.ID, act.ownership, act.proven)
+	act.mu.Lock()
+}
+
+// proofOver takes the answer to a proof: on the goroutine that asked, as a rule.
+// Without a proof nothing more leaves. While it was on its way the queue has only
+// grown at its end, or was emptied for good.
+func (act *activation) proofOver(err error) {
+	act.mu.Lock()
+	served := act.outputs.items[act.outputs.head:]
+	served = served[:min(act.proving, len(served))]
+	act.proving = 0
 	if err == nil {
-		return nil
+		for i := range served {
+			served[i].proved = true
+		}
 	}
-	if first { // it does not leave after all
-		act.mu.Lock()
-		out.ev.effect = false
-		act.mu.Unlock()
+	act.unlock()
+	if err != nil {
+		act.lose(err, 0)
 	}
-	act.lose(err, 0)
-	return act.fate(out.ev, err)
 }
 
 // fate says what the caller of an event learns when the cause keeps the event's

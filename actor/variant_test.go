@@ -26,7 +26,7 @@ func TestOutputGate(t *testing.T) {
 			class := handler(count)
 			inBubble(t, class, func(b *bubble) {
 				if broken {
-					b.Host.BreakOutputGate()
+					b.Host.Break(actor.Ungated)
 				}
 				wantVariant(t, checkOutputGate(b), broken)
 			})

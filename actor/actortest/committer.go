@@ -34,21 +34,23 @@ type Committer struct {
 	store *actor.Store
 	shard func(actor.ID) uint32
 
-	mu        sync.Mutex // guards the following fields
-	cond      sync.Cond
-	ownership uint64
-	refused   error               // answer of Ownership, if not nil
-	foreign   func(actor.ID) bool // objects that another node owns; nil: none
-	unproved  error               // answer of Confirm, if not nil
-	held      bool
-	fate      func(*Commit) Fate
-	lost      uint64 // newest ownership of which a batch was not applied
-	queue     []*Commit
-	index     map[uint32]uint64
-	steps     int  // batches that may be applied although held
-	crashed   bool // nothing is applied any more
-	closed    bool
-	wg        sync.WaitGroup
+	mu         sync.Mutex // guards the following fields
+	cond       sync.Cond
+	ownership  uint64
+	refused    error               // answer of Ownership, if not nil
+	foreign    func(actor.ID) bool // objects that another node owns; nil: none
+	unproved   error               // answer of Prove, if not nil
+	proofsHeld bool
+	proofs     []func() // that are held
+	held       bool
+	fate       func(*Commit) Fate
+	lost       uint64 // newest ownership of which a batch was not applied
+	queue      []*Commit
+	index      map[uint32]uint64
+	steps      int  // batches that may be applied although held
+	crashed    bool // nothing is applied any more
+	closed     bool
+	wg         sync.WaitGroup
 }
 
 func newCommitter(shard func(actor.ID) uint32) *Committer {
@@ -68,8 +70,19 @@ func (c *Committer) Ownership(object actor.ID) (uint64, error) {
 	return c.ownership, c.refused
 }
 
-// Confirm implements actor.Committer.
-func (c *Committer) Confirm(_ actor.ID, ownership uint64) error {
+// Prove implements actor.Committer.
+func (c *Committer) Prove(_ actor.ID, ownership uint64, done func(error)) {
+	c.mu.Lock()
+	if c.proofsHeld {
+		c.proofs = append(c.proofs, func() { done(c.proof(ownership)) })
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	done(c.proof(ownership))
+}
+
+func (c *Committer) proof(ownership uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unproved != nil {
@@ -79,6 +92,25 @@ func (c *Committer) Confirm(_ actor.ID, ownership uint64) error {
 		return actor.ErrNotOwner
 	}
 	return nil
+}
+
+// HoldProofs lets proofs wait until ReleaseProofs.
+func (c *Committer) HoldProofs() { c.set(func() { c.proofsHeld = true }) }
+
+// StepProofs answers the proofs that were asked for so far, and gives their number.
+func (c *Committer) StepProofs() int {
+	var proofs []func()
+	c.set(func() { proofs, c.proofs = c.proofs, nil })
+	for _, answer := range proofs {
+		answer()
+	}
+	return len(proofs)
+}
+
+// ReleaseProofs ends HoldProofs.
+func (c *Committer) ReleaseProofs() {
+	c.set(func() { c.proofsHeld = false })
+	c.StepProofs()
 }
 
 // Commit implements actor.Committer.
@@ -187,7 +219,7 @@ func (c *Committer) OwnAllBut(object actor.ID) {
 	c.set(func() { c.foreign = func(other actor.ID) bool { return other == object } })
 }
 
-// Unproved makes Confirm fail; nil ends that.
+// Unproved makes Prove fail; nil ends that.
 func (c *Committer) Unproved(err error) { c.set(func() { c.unproved = err }) }
 
 func (c *Committer) set(f func()) {

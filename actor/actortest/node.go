@@ -85,6 +85,7 @@ func (n *Node) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	n.Committer.Release()
+	n.Committer.ReleaseProofs()
 	if err := n.Host.Close(ctx); err != nil {
 		n.tb.Errorf("Host.Close() = %v", err)
 	}

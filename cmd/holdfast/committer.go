@@ -14,6 +14,7 @@ type replicator interface {
 	Ownership(shard placement.ShardID) (uint64, error)
 	Propose(shard placement.ShardID, ownership uint64, batch []byte, done func(error))
 	Confirm(shard placement.ShardID, ownership uint64) error
+	Prove(shard placement.ShardID, ownership uint64, done func(error))
 }
 
 // committer is the runtime's way to the shards: it finds an object's shard and
@@ -32,8 +33,15 @@ func (c committer) Commit(object actor.ID, ownership uint64, batch []byte, done 
 	c.node.Propose(placement.ShardOf(object, c.shards), ownership, batch, func(err error) { done(outcome(err)) })
 }
 
-func (c committer) Confirm(object actor.ID, ownership uint64) error {
-	return outcome(c.node.Confirm(placement.ShardOf(object, c.shards), ownership))
+// Prove answers at once, and without a closure of its own, as long as there is a
+// lease. Otherwise the ownership is asked for a proof that may take a commit.
+func (c committer) Prove(object actor.ID, ownership uint64, done func(error)) {
+	shard := placement.ShardOf(object, c.shards)
+	if c.node.Confirm(shard, ownership) == nil {
+		done(nil)
+		return
+	}
+	c.node.Prove(shard, ownership, func(err error) { done(outcome(err)) })
 }
 
 // outcome puts an error of the cluster into the words of the runtime. What

@@ -64,6 +64,47 @@ func (n *recordingNode) Confirm(shard placement.ShardID, _ uint64) error {
 	return n.err
 }
 
+func (n *recordingNode) Prove(shard placement.ShardID, _ uint64, done func(error)) {
+	n.shard = shard
+	done(n.err)
+}
+
+// leaseless is a node that can prove nothing at once.
+type leaseless struct {
+	recordingNode
+	asked []func(error)
+}
+
+func (n *leaseless) Confirm(placement.ShardID, uint64) error { return cluster.ErrNotOwner }
+
+func (n *leaseless) Prove(_ placement.ShardID, _ uint64, done func(error)) {
+	n.asked = append(n.asked, done)
+}
+
+func TestCommitterWithoutALeaseWaitsForAProof(t *testing.T) {
+	node := &leaseless{}
+	var answers []error
+	for range 2 {
+		committer{node: node, shards: 4}.Prove(actor.ID{}, 7, func(err error) { answers = append(answers, err) })
+	}
+	if len(answers) != 0 || len(node.asked) != 2 {
+		t.Fatalf("answers %v after %d proofs, want none after 2", answers, len(node.asked))
+	}
+	node.asked[0](nil)
+	node.asked[1](cluster.ErrRefused)
+	if len(answers) != 2 || answers[0] != nil || !errors.Is(answers[1], actor.ErrRefused) {
+		t.Errorf("answers %v, want nil and ErrRefused", answers)
+	}
+}
+
+func TestCommitterWithALeaseAllocatesNothing(t *testing.T) {
+	c := committer{node: &recordingNode{}, shards: 4}
+	done := func(error) {}
+	if n := testing.AllocsPerRun(100, func() { c.Prove(actor.ID{}, 7, done) }); n != 0 {
+		t.Errorf("Prove allocates %v times, want 0", n)
+	}
+}
+
 func TestCommitterFindsShard(t *testing.T) {
 	const shards = 32
 	node := &recordingNode{err: cluster.ErrNotOwner}
@@ -77,7 +118,7 @@ func TestCommitterFindsShard(t *testing.T) {
 				c.Commit(object, 7, nil, func(e error) { err = e })
 				return err
 			},
-			"Confirm": func() error { return c.Confirm(object, 7) },
+			"Prove": func() (err error) { c.Prove(object, 7, func(e error) { err = e }); return err },
 		}
 		for name, call := range calls {
 			node.shard = shards

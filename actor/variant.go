@@ -1,0 +1,13 @@
+package actor
+
+// fault makes a broken variant of a host. Only tests choose one, to show that
+// their checkers catch it.
+type fault int
+
+const (
+	faultNone      fault = iota
+	faultUngated         // outputs wait for no write
+	faultUnproved        // outputs wait for no proof
+	faultReordered       // a proof lets the first output go last
+	faultUnordered       // calls of one stub have no place among each other
+)
