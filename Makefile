@@ -18,6 +18,10 @@ help: ## list the targets
 run: ## start a node on 127.0.0.1:8080 with its data in ./holdfast-data
 	$(GO) run ./cmd/holdfast
 
+.PHONY: cluster
+cluster: build ## start three nodes on 127.0.0.1:8080, :8180 and :8280 with their data in ./holdfast-cluster
+	deploy/local-cluster bin/holdfast ./holdfast-cluster 3
+
 .PHONY: build
 build: ## build bin/holdfast
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/holdfast ./cmd/holdfast

@@ -68,6 +68,14 @@ func (n *Node) Owner(shard placement.ShardID) (node, address string, local, ok b
 	return name, address, false, ok, changed
 }
 
+// Address gives the internal address of a node that gossip holds for alive.
+func (n *Node) Address(node string) (address string, ok bool) {
+	if n.peers == nil {
+		return "", false
+	}
+	return n.peers.members.address(placement.NodeID(node))
+}
+
 // guess gives the leader that this node's own replica follows, or else what
 // hints say, or the home.
 func (n *Node) guess(shard placement.ShardID) string {

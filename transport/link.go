@@ -35,8 +35,12 @@ const (
 // linkMagic begins every connection; a byte for the version and one for the use follow.
 const linkMagic = "HFLK"
 
-// errLinkPreface refuses a connection that is not from a node that we understand.
-var errLinkPreface = errors.New("transport: not a link of a node that this one understands")
+var (
+	// errLinkPreface refuses a connection that is not from a node that we understand.
+	errLinkPreface = errors.New("transport: not a link of a node that this one understands")
+	// errLinkEarly refuses what this node does not serve yet: the peer dials again.
+	errLinkEarly = errors.New("transport: the node is not up yet")
+)
 
 // Link accepts and makes the connections between this node and its peers. All
 // are mutually authenticated and encrypted, unless the key is nil, which an
@@ -72,7 +76,8 @@ func NewLink(key *LinkKey, dial func(ctx context.Context, address string) (net.C
 }
 
 // Handle gives connections of one use to f, which owns them from then on and is
-// called on the accepting goroutine of the connection. It must be called before Serve.
+// called on the accepting goroutine of the connection. Until it is called such
+// connections are refused.
 func (l *Link) Handle(use LinkUse, f func(net.Conn)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,10 +141,12 @@ func (l *Link) welcome(raw net.Conn) {
 			handler(conn)
 			return
 		}
-		err = fmt.Errorf("%w: use %d", errLinkPreface, use)
+		if err = errLinkEarly; use < LinkRaft || use > LinkSockets {
+			err = fmt.Errorf("%w: use %d", errLinkPreface, use)
+		}
 	}
 	raw.Close() //nolint:errcheck // the refusal is what counts
-	if !errors.Is(err, net.ErrClosed) {
+	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, errLinkEarly) {
 		l.log.Warn("refused a connection on the internal port", "peer", raw.RemoteAddr().String(), "error", err)
 	}
 }

@@ -34,9 +34,9 @@ type LinkKey struct {
 // start under it. Both ends must show one, over TLS 1.3; the key itself never
 // travels and stands in no error.
 func NewLinkKey(clusterKey []byte) (*LinkKey, error) {
-	clusterKey = bytes.TrimSpace(clusterKey)
-	if len(clusterKey) < MinClusterKeyBytes {
-		return nil, fmt.Errorf("transport: the cluster key has %d bytes, want at least %d", len(clusterKey), MinClusterKeyBytes)
+	clusterKey, err := trimClusterKey(clusterKey)
+	if err != nil {
+		return nil, err
 	}
 	seed, err := hkdf.Key(sha256.New, clusterKey, nil, "holdfast link authority", ed25519.SeedSize)
 	if err != nil {
@@ -58,6 +58,28 @@ func NewLinkKey(clusterKey []byte) (*LinkKey, error) {
 	pool := x509.NewCertPool()
 	pool.AddCert(authority)
 	return newLinkKey(tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey, Leaf: leaf}, pool, linkHost), nil
+}
+
+// GossipKey derives the key that encrypts gossip, 32 bytes, from the cluster key.
+func GossipKey(clusterKey []byte) ([]byte, error) {
+	clusterKey, err := trimClusterKey(clusterKey)
+	if err != nil {
+		return nil, err
+	}
+	key, err := hkdf.Key(sha256.New, clusterKey, nil, "holdfast gossip", 32)
+	if err != nil {
+		return nil, fmt.Errorf("transport: derive gossip key: %w", err)
+	}
+	return key, nil
+}
+
+// trimClusterKey lets a file with the key end in a new line.
+func trimClusterKey(clusterKey []byte) ([]byte, error) {
+	clusterKey = bytes.TrimSpace(clusterKey)
+	if len(clusterKey) < MinClusterKeyBytes {
+		return nil, fmt.Errorf("transport: the cluster key has %d bytes, want at least %d", len(clusterKey), MinClusterKeyBytes)
+	}
+	return clusterKey, nil
 }
 
 // LoadLinkKey takes the credentials from files instead: a certificate with its

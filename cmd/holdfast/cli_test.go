@@ -98,7 +98,7 @@ func TestHelpTeaches(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code of --help = %d, want 0", code)
 	}
-	for _, want := range []string{"curl -X POST", "HOLDFAST_MAX_BODY_BYTES", "--http", "--bootstrap-expect", "takes effect with clustering", "completion", "version", "SIGTERM"} {
+	for _, want := range []string{"curl -X POST", "HOLDFAST_MAX_BODY_BYTES", "--http", "--bootstrap-expect", "--cluster-key-file", "completion", "version", "SIGTERM"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("help does not mention %q:\n%s", want, stdout)
 		}

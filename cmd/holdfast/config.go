@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-dev/holdfast/cluster"
 	"github.com/holdfast-dev/holdfast/placement"
 	"github.com/holdfast-dev/holdfast/transport"
 )
@@ -41,11 +42,23 @@ type Config struct {
 	LogLevel  string // debug, info, warn or error
 	LogFormat string // text or json
 
-	// Of no effect yet: they belong to clustering.
-	Internal        string
-	Gossip          string
-	Join            []string
-	BootstrapExpect int
+	Internal  string // where other nodes are served: Raft, forwarded calls and sockets
+	Gossip    string // where membership is gossiped, UDP and TCP
+	Advertise string // host or IP at which other nodes reach both; "" = as bound, else the first private one
+
+	Join            []string // addresses or DNS names of other nodes' gossip
+	BootstrapExpect int      // nodes that form the cluster together; 0 = this one joins a cluster or is alone
+	Zone            string   // what may fail at once with this node
+	GracePeriod     time.Duration
+
+	// What nodes prove to each other with. With none of them the node is alone and
+	// listens to no other.
+	ClusterKeyFile   string
+	InternalCert     string
+	InternalKey      string
+	InternalCA       string
+	InternalHost     string // name in every node's certificate
+	InsecureInternal bool   // neither encryption nor proof
 }
 
 func defaultConfig() Config {
@@ -64,6 +77,7 @@ func defaultConfig() Config {
 		LogFormat:       "text",
 		Internal:        "127.0.0.1:7000",
 		Gossip:          "127.0.0.1:7946",
+		GracePeriod:     cluster.DefaultGracePeriod,
 	}
 }
 
@@ -81,7 +95,7 @@ func (c Config) Validate() error {
 		validateRange("max-memory-bytes", c.MaxMemoryBytes, minMemoryBytes, 1<<50),
 		validateRange("max-body-bytes", c.MaxBodyBytes, 1, 1<<50),
 		validateRange("max-message-bytes", c.MaxMessageBytes, 1, transport.MaxMessageBytes),
-		validateRange("bootstrap-expect", c.BootstrapExpect, 0, 1000),
+		c.validateClustering(),
 	}
 	if c.HTTP == c.Admin && !strings.HasSuffix(c.HTTP, ":0") {
 		errs = append(errs, fmt.Errorf("--http and --admin are both %q: they need an address each", c.HTTP))
@@ -100,6 +114,28 @@ func (c Config) Validate() error {
 	}
 	server, gateway := c.server(), c.gateway()
 	errs = append(errs, server.Validate(), gateway.Validate())
+	return errors.Join(errs...)
+}
+
+// clustered says whether the node has others, or may get some.
+func (c Config) clustered() bool {
+	return c.ClusterKeyFile != "" || c.InternalCert != "" || c.InsecureInternal
+}
+
+func (c Config) validateClustering() error {
+	errs := []error{
+		validateRange("bootstrap-expect", c.BootstrapExpect, 0, 255),
+		validateRange("grace-period", c.GracePeriod, time.Second, 30*24*time.Hour),
+	}
+	if !c.clustered() && (len(c.Join) > 0 || c.BootstrapExpect > 1) {
+		errs = append(errs, errors.New("--join and --bootstrap-expect need what nodes trust each other by: --cluster-key-file (make one with: head -c 32 /dev/urandom | base64 > cluster.key) or --internal-cert; or, on a network where nobody else is, --insecure-internal"))
+	}
+	if (c.InternalCert != "") != (c.InternalKey != "") || (c.InternalCert != "") != (c.InternalCA != "") {
+		errs = append(errs, errors.New("--internal-cert, --internal-key and --internal-ca belong together"))
+	}
+	if c.InsecureInternal && (c.ClusterKeyFile != "" || c.InternalCert != "") {
+		errs = append(errs, errors.New("--insecure-internal contradicts --cluster-key-file and --internal-cert"))
+	}
 	return errors.Join(errs...)
 }
 

@@ -27,6 +27,7 @@ SIGTERM or SIGINT stops the node gracefully; a second one ends it at once.`
 
 const serveExamples = `  holdfast                                     # a node of its own, data in ./holdfast-data
   holdfast --data /var/lib/holdfast --http 0.0.0.0:8080
+  holdfast --cluster-key-file key --internal 0.0.0.0:7000 --gossip 0.0.0.0:7946 --join holdfast.example.com --bootstrap-expect 3
   HOLDFAST_LOG_FORMAT=json holdfast serve`
 
 // newServeCommand makes the command that runs a node until its context ends.
@@ -71,10 +72,20 @@ func addFlags(flags *pflag.FlagSet, cfg *Config) {
 	flags.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
 	flags.StringVar(&cfg.LogFormat, "log-format", cfg.LogFormat, "text or json")
 
-	flags.StringVar(&cfg.Internal, "internal", cfg.Internal, "address for other nodes; takes effect with clustering, nothing listens there yet")
-	flags.StringVar(&cfg.Gossip, "gossip", cfg.Gossip, "address for membership; takes effect with clustering, nothing listens there yet")
-	flags.StringSliceVar(&cfg.Join, "join", cfg.Join, "nodes to join; takes effect with clustering")
-	flags.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", cfg.BootstrapExpect, "nodes that form the cluster together; takes effect with clustering")
+	flags.StringSliceVar(&cfg.Join, "join", cfg.Join, "addresses or DNS names of other nodes' gossip; tried for ever; a node that has them never forms a cluster alone")
+	flags.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", cfg.BootstrapExpect, "nodes that form a new cluster together; of no effect once the data directory belongs to a cluster")
+	flags.StringVar(&cfg.Internal, "internal", cfg.Internal, "address for other nodes: replication, forwarded calls and sockets")
+	flags.StringVar(&cfg.Gossip, "gossip", cfg.Gossip, "address for membership, UDP and TCP")
+	flags.StringVar(&cfg.Advertise, "advertise", cfg.Advertise, "host or IP at which other nodes reach --internal and --gossip; default: as they listen, else the first private address")
+	flags.StringVar(&cfg.Zone, "zone", cfg.Zone, "what may fail at once with this node; replicas are spread over zones")
+	flags.DurationVar(&cfg.GracePeriod, "grace-period", cfg.GracePeriod, "how long a node must be gone until others take its replicas")
+
+	flags.StringVar(&cfg.ClusterKeyFile, "cluster-key-file", cfg.ClusterKeyFile, "file with a secret of at least 32 bytes, the same on all nodes: they trust each other by it and encrypt with it")
+	flags.StringVar(&cfg.InternalCert, "internal-cert", cfg.InternalCert, "certificate (PEM) for other nodes, in place of one derived from the cluster key; gossip is encrypted by the cluster key only")
+	flags.StringVar(&cfg.InternalKey, "internal-key", cfg.InternalKey, "private key (PEM) of --internal-cert")
+	flags.StringVar(&cfg.InternalCA, "internal-ca", cfg.InternalCA, "authorities (PEM) of all nodes' certificates")
+	flags.StringVar(&cfg.InternalHost, "internal-host", cfg.InternalHost, "host name in every node's certificate")
+	flags.BoolVar(&cfg.InsecureInternal, "insecure-internal", cfg.InsecureInternal, "let nodes talk without encryption, and trust whoever comes")
 }
 
 // setFromEnvironment sets each flag that the command line left alone from its

@@ -24,6 +24,9 @@ func (n *Node) health() transport.Health {
 // full disk or a stopped replica is not cured by a restart, so neither makes a
 // node dead.
 func (n *Node) live(context.Context) error {
+	if !n.opened.Load() {
+		return nil // waiting for peers is no illness
+	}
 	n.host.Stats()
 	n.cluster.Status()
 	return nil
@@ -40,7 +43,7 @@ func (n *Node) ready(ctx context.Context) error {
 
 func (n *Node) hasStarted(context.Context) error {
 	if !n.started.Load() {
-		return errors.New("starting: not every shard has had an owner yet")
+		return errors.New("starting: waiting for peers, or for owners of shards")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/holdfast-dev/holdfast/actor"
@@ -25,12 +25,14 @@ import (
 type Parts struct {
 	Clients   net.Listener // the node closes both
 	Operators net.Listener
+	Network   *Network // nil: the node is a cluster of one and stays it
 	Log       *slog.Logger
 	Fatal     func(error) // ends the process, because nobody can say what the disk holds; does not return
 
 	Classes map[string]actor.Class // nil: objects.Classes
 	FS      vfs.FS                 // nil: the operating system's
 	Control cluster.ControlStore   // nil: in the data directory
+	Clock   func() time.Duration   // leases rest on it; nil: the machine's boot time
 
 	// wrapCommitter, if not nil, stands between runtime and shards: tests build
 	// broken variants with it.
@@ -45,17 +47,22 @@ type Node struct {
 	log *slog.Logger
 
 	// Fixed after StartNode, in the order of start; Close goes the other way.
-	// Those that a failed start did not get to are nil.
+	// Those that a failed start did not get to, and those of a network that there
+	// is not, are nil.
+	admin   *transport.Admin
+	link    *transport.Link
 	cluster *cluster.Node
 	store   *actor.Store
 	host    *actor.Host
+	peers   *transport.Peers
+	owner   *transport.PeerServer
 	server  *transport.Server
-	admin   *transport.Admin
 
 	servers sync.WaitGroup
 	failed  chan error // one slot for each server
 
-	started  atomic.Bool // every shard has had an owner
+	opened   atomic.Bool // the parts are there: operators' questions can be answered
+	started  atomic.Bool // every shard that the node holds alone has had an owner
 	stopping atomic.Bool
 }
 
@@ -65,19 +72,31 @@ func StartNode(ctx context.Context, cfg Config, parts Parts) (*Node, error) {
 	if parts.Classes == nil {
 		parts.Classes = objects.Classes()
 	}
-	n := &Node{log: parts.Log, failed: make(chan error, 2)}
-	registry, factory := newRegistry()
-	if err := n.start(ctx, cfg, parts, registry, factory); err != nil {
+	n := &Node{log: parts.Log, failed: make(chan error, 4)}
+	if err := n.start(ctx, cfg, parts); err != nil {
 		err = errors.Join(err, n.Close(context.WithoutCancel(ctx)))
 		// A server closes its listener; those that no server got are still open.
-		_ = parts.Clients.Close()
-		_ = parts.Operators.Close()
+		for _, l := range parts.listeners() {
+			_ = l.Close()
+		}
 		return nil, err
 	}
 	return n, nil
 }
 
-func (n *Node) start(ctx context.Context, cfg Config, parts Parts, registry *prometheus.Registry, factory promauto.Factory) error {
+func (p Parts) listeners() []net.Listener {
+	all := []net.Listener{p.Clients, p.Operators}
+	if p.Network != nil {
+		all = append(all, p.Network.Internal)
+	}
+	return all
+}
+
+func (n *Node) start(ctx context.Context, cfg Config, parts Parts) error {
+	registry, factory := newRegistry()
+	// Operators come first: a node may have to wait long for its peers.
+	n.admin = transport.NewAdmin(n.health(), registry, n.log)
+	n.serve(func() error { return n.admin.Serve(parts.Operators) })
 	if err := n.openCluster(ctx, cfg, parts, factory); err != nil {
 		return err
 	}
@@ -87,12 +106,11 @@ func (n *Node) start(ctx context.Context, cfg Config, parts Parts, registry *pro
 	if err := n.openHost(cfg, parts, factory); err != nil {
 		return err
 	}
-	if err := n.openServer(cfg, factory); err != nil {
+	if err := n.openServer(cfg, parts.Network, factory); err != nil {
 		return err
 	}
 	n.registerGauges(factory)
-	n.admin = transport.NewAdmin(n.health(), registry, n.log)
-	n.serve(func() error { return n.admin.Serve(parts.Operators) })
+	n.opened.Store(true)
 	if err := n.cluster.Start(ctx, n.store); err != nil {
 		return err
 	}
@@ -107,12 +125,18 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory
 	events.OwnershipChanged = func(shard placement.ShardID, ownership uint64) {
 		n.host.SetOwnership(uint32(shard), ownership)
 	}
+	network, err := n.openLink(cfg, parts.Network)
+	if err != nil {
+		return err
+	}
 	n.cluster, err = cluster.Open(ctx, cluster.Config{
 		Dir:              cfg.Data,
 		Name:             cfg.Name,
 		DefaultName:      hostNodeName(),
 		Shards:           cfg.Shards,
 		HeartbeatTimeout: parts.heartbeatTimeout,
+		Network:          network,
+		Clock:            parts.Clock,
 		Log:              n.log,
 		FS:               parts.FS,
 		Control:          parts.Control,
@@ -126,6 +150,16 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory
 		n.log.Warn("the number of shards was fixed when the data directory was first used", "wanted", cfg.Shards, "shards", shards)
 	}
 	return nil
+}
+
+// openLink begins to serve peers, which forming a cluster needs.
+func (n *Node) openLink(cfg Config, network *Network) (*cluster.Network, error) {
+	if network == nil {
+		return nil, nil
+	}
+	n.link = transport.NewLink(network.Keys.Link, network.Dial, n.log)
+	n.serve(func() error { return n.link.Serve(network.Internal) })
+	return network.clusterNetwork(cfg, n.link)
 }
 
 func (n *Node) openStore(parts Parts) (err error) {
@@ -151,7 +185,7 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 		Store:          n.store,
 		Committer:      way,
 		ShardOf:        n.shardOf,
-		Start:          n.cluster.StartNumber(),
+		Start:          n.cluster.StartID(),
 		Log:            n.log,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxActivations: cfg.MaxObjects,
@@ -161,16 +195,38 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 	return err
 }
 
-func (n *Node) openServer(cfg Config, factory promauto.Factory) error {
+func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory) error {
 	events := transportEvents(factory)
-	start := n.cluster.StartNumber() << 1 // the host has the odd number for sockets between objects
+	start := n.cluster.StartID() << 1 // the host has the odd number for sockets between objects
 	gateway, err := transport.NewGateway(start, cfg.gateway(), n.log, events)
 	if err != nil {
 		return err
 	}
 	n.host.AddGateway(start, gateway)
-	n.server, err = transport.NewServer(cfg.server(), n.host, gateway, n.log, events)
+	var dispatcher transport.Dispatcher = n.host
+	if network != nil {
+		router := n.openRouter()
+		n.host.Route(router)
+		dispatcher = router
+	}
+	n.server, err = transport.NewServer(cfg.server(), dispatcher, gateway, n.log, events)
 	return err
+}
+
+// openRouter begins to run calls of peers, and gives the way to objects wherever
+// they are.
+func (n *Node) openRouter() transport.Dispatcher {
+	n.peers = transport.NewPeers(func(ctx context.Context, node string) (net.Conn, error) {
+		address, ok := n.cluster.Address(node)
+		if !ok {
+			return nil, fmt.Errorf("gossip does not know where node %s is", node)
+		}
+		return n.link.Dial(ctx, address, transport.LinkHTTP)
+	})
+	n.owner = transport.NewPeerServer(n.host, n.log)
+	n.serve(n.owner.Serve)
+	n.link.Handle(transport.LinkHTTP, n.owner.Accept)
+	return routed{transport.NewRouter(n.host, resolver{n.cluster}, n.peers), n.host}
 }
 
 func (n *Node) shardOf(id actor.ID) uint32 {
@@ -195,20 +251,30 @@ func (n *Node) ClusterID() string { return n.cluster.ClusterID() }
 // Failed gives the error of a server that ended without being told to.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Close stops the node gracefully: no new calls, those under way end, sockets
-// are closed with 1012, what was written is committed. What is still running
-// when ctx ends is cut off. Operators are served until the end.
+// Close stops the node gracefully: others get its shards, no new calls, those
+// under way end, sockets are closed with 1012, what was written is committed.
+// What is still running when ctx ends is cut off. Operators are served until the end.
 func (n *Node) Close(ctx context.Context) error {
 	n.stopping.Store(true)
 	var errs []error
+	if n.started.Load() {
+		n.drain(ctx)
+	}
 	if n.server != nil {
 		errs = append(errs, n.server.Shutdown(ctx))
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close(ctx))
 	}
+	if n.owner != nil {
+		errs = append(errs, n.owner.Shutdown(ctx))
+		n.peers.Close()
+	}
 	if n.cluster != nil {
 		errs = append(errs, n.cluster.Close())
+	}
+	if n.link != nil {
+		errs = append(errs, n.link.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
@@ -218,4 +284,18 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	n.servers.Wait()
 	return errors.Join(errs...)
+}
+
+// drainWait bounds how long a node that stops looks for others that take its
+// shards: whoever cannot by then has to notice that the node is gone.
+const drainWait = 10 * time.Second
+
+// drain hands the node's shards over while it still serves clients, whose calls
+// follow the shards.
+func (n *Node) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainWait)
+	defer cancel()
+	if err := n.cluster.Drain(ctx); err != nil {
+		n.log.Warn("not every shard was handed over before the stop", "error", err)
+	}
 }

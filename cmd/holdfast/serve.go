@@ -18,20 +18,17 @@ func serve(ctx context.Context, cfg Config, s surroundings) error {
 		return err
 	}
 	// Listening first finds a taken port before anything is written.
-	clients, operators, err := listen(ctx, cfg)
+	parts, err := listen(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	parts.Log = log
+	parts.Fatal = func(err error) {
+		log.Error("the node ends at once", "error", err)
+		s.die()
+	}
 	started := time.Now()
-	node, err := StartNode(ctx, cfg, Parts{
-		Clients:   clients,
-		Operators: operators,
-		Log:       log,
-		Fatal: func(err error) {
-			log.Error("the node ends at once", "error", err)
-			s.die()
-		},
-	})
+	node, err := StartNode(ctx, cfg, parts)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("stopped before the node was up")
@@ -39,9 +36,12 @@ func serve(ctx context.Context, cfg Config, s surroundings) error {
 		return err
 	}
 	log.Info("node is up", "name", node.Name(), "cluster", node.ClusterID(), "took", time.Since(started).Round(time.Millisecond))
-	warnOfOpenDoors(log, "http", clients)
-	warnOfOpenDoors(log, "admin", operators)
-	if err := greet(s, cfg, node, clients.Addr(), operators.Addr()); err != nil {
+	warnOfOpenDoors(log, "http", parts.Clients)
+	warnOfOpenDoors(log, "admin", parts.Operators)
+	if cfg.InsecureInternal {
+		log.Warn("nodes talk without encryption, and trust whoever comes", "flag", "insecure-internal")
+	}
+	if err := greet(s, cfg, node, parts.Clients.Addr(), parts.Operators.Addr()); err != nil {
 		log.Warn("nobody reads what the node says of itself", "error", err)
 	}
 
@@ -56,17 +56,43 @@ func serve(ctx context.Context, cfg Config, s surroundings) error {
 	return errors.Join(err, node.Close(stopping))
 }
 
-func listen(ctx context.Context, cfg Config) (clients, operators net.Listener, err error) {
-	var config net.ListenConfig
-	clients, err = config.Listen(ctx, "tcp", cfg.HTTP)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--http: %w", err)
+// listen opens all that the node listens on, and reads its keys. After an error
+// nothing is left open.
+func listen(ctx context.Context, cfg Config) (parts Parts, err error) {
+	var open []net.Listener
+	defer func() {
+		if err != nil {
+			for _, l := range open {
+				err = errors.Join(err, l.Close())
+			}
+		}
+	}()
+	listen := func(flag, address string) (net.Listener, error) {
+		var config net.ListenConfig
+		l, err := config.Listen(ctx, "tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", flag, err)
+		}
+		open = append(open, l)
+		return l, nil
 	}
-	operators, err = config.Listen(ctx, "tcp", cfg.Admin)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("--admin: %w", err), clients.Close())
+	if parts.Clients, err = listen("http", cfg.HTTP); err != nil {
+		return Parts{}, err
 	}
-	return clients, operators, nil
+	if parts.Operators, err = listen("admin", cfg.Admin); err != nil {
+		return Parts{}, err
+	}
+	if !cfg.clustered() {
+		return parts, nil
+	}
+	parts.Network = &Network{}
+	if parts.Network.Keys, err = loadKeys(cfg); err != nil {
+		return Parts{}, err
+	}
+	if parts.Network.Internal, err = listen("internal", cfg.Internal); err != nil {
+		return Parts{}, err
+	}
+	return parts, nil
 }
 
 // greet tells whoever started the node where it is and what to try.
