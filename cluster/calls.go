@@ -26,7 +26,7 @@ func (n *Node) answer(ctx context.Context, q peerRequest) peerAnswer {
 	case q.Known != nil:
 		return control.knows(*q.Known)
 	case q.Owned != nil:
-		return peerAnswer{Owned: n.reports(ctx), Lost: n.lostReplicas(), Draining: n.draining.Load()}
+		return peerAnswer{Owned: n.reports(ctx, *q.Owned), Lost: n.lostReplicas(), Stopped: n.stoppedReplicas(), Draining: n.draining.Load()}
 	case q.Change != nil:
 		if err := n.changeReplica(ctx, *q.Change); err != nil {
 			return peerAnswer{Refused: err.Error()}
@@ -52,9 +52,9 @@ func (n *Node) answerPromise(q promiseRequest) peerAnswer {
 	return peerAnswer{Promise: &answer}
 }
 
-// reports tells what this node knows about the shards that it owns, and about
-// those that it holds and of which it knows no leader.
-func (n *Node) reports(ctx context.Context) []shardReport {
+// reports tells the control leader, at that look, what this node knows about the
+// shards that it owns, and about those that it holds and of which it knows no leader.
+func (n *Node) reports(ctx context.Context, at look) []shardReport {
 	all := make([]shardReport, len(n.groups))
 	known := make([]bool, len(n.groups))
 	var asking sync.WaitGroup
@@ -67,7 +67,7 @@ func (n *Node) reports(ctx context.Context) []shardReport {
 			all[i], known[i] = g.orphaned()
 			continue
 		}
-		asking.Go(func() { all[i], known[i] = g.report(ctx) })
+		asking.Go(func() { all[i], known[i] = g.report(ctx, at) })
 	}
 	asking.Wait()
 	var reports []shardReport
@@ -85,6 +85,18 @@ func (n *Node) lostReplicas() []uint64 {
 		return h.lost()
 	}
 	return nil
+}
+
+// stoppedReplicas gives the numbers of the replicas here that take part no more
+// until an operator has looked at them. Their logs are sound.
+func (n *Node) stoppedReplicas() []uint64 {
+	var numbers []uint64
+	for _, g := range n.openGroups() {
+		if g.failed() != nil {
+			numbers = append(numbers, g.me.number)
+		}
+	}
+	return numbers
 }
 
 // Drain hands the ownership of all shards over to others, and the leadership of

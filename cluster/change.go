@@ -18,11 +18,24 @@ type replicaChange struct {
 	Kind  placement.StepKind `json:"kind"`
 	// Replica is what is added, promoted, demoted or removed, or gets the leadership.
 	Replica raft.ServerID `json:"replica"`
-	// Configuration is the index of the configuration that the step was chosen for.
+	// Ownership and Configuration are those of the report for which the step was
+	// chosen: it is made under no other.
+	Ownership     uint64 `json:"ownership"`
 	Configuration uint64 `json:"configuration"`
-	// Version of the table's wish for the shard. The owner refuses an older one
-	// than it has seen.
-	Version uint64 `json:"version"`
+	// Look is the one at which it was chosen. It must be the newest for which the
+	// owner has reported.
+	Look look `json:"look"`
+}
+
+// look is one look of a control leader at all shards. Later leaders have later
+// terms, and each counts its looks.
+type look struct {
+	Term   uint64 `json:"term"`
+	Number uint64 `json:"number"`
+}
+
+func (l look) before(other look) bool {
+	return l.Term < other.Term || l.Term == other.Term && l.Number < other.Number
 }
 
 // shardReport is what the owner of a shard knows about its group.
@@ -48,7 +61,7 @@ type replicaReport struct {
 
 // Why an owner does not make a change. The control leader looks again.
 var (
-	errOldWish       = errors.New("cluster: change replicas: a later wish is known")
+	errOldLook       = errors.New("cluster: change replicas: it was chosen at another look than the newest")
 	errUnknownChange = errors.New("cluster: change replicas: a step that this version does not know")
 )
 
@@ -58,12 +71,16 @@ const reportTimeout = time.Second
 // report gives what the owner knows about the group. It is not ok if this node
 // cannot prove that it owns the shard. The proof may take an entry: after a transfer
 // that failed there is no lease, and the transfer has to be tried again.
-func (g *group) report(ctx context.Context) (r shardReport, ok bool) {
-	number, err := g.ownership()
-	if err != nil {
+//
+// From here on steps of earlier looks are refused, so what is decided by this report
+// stays right until this ownership ends or the next look asks. A change that is
+// still being made counts as busy: nobody knows yet how it ends.
+func (g *group) report(ctx context.Context, at look) (r shardReport, ok bool) {
+	number, busy, ok := g.lookedAt(at)
+	if !ok {
 		return shardReport{}, false
 	}
-	replicas, _, _ := reportOf(g.raft, g.me.serverID(), g.progress)
+	replicas := reportOf(g.raft, g.me.serverID(), g.progress)
 	index, committed := g.configuration()
 	proved := make(chan error, 1)
 	g.prove(number, func(err error) { proved <- err })
@@ -80,7 +97,7 @@ func (g *group) report(ctx context.Context) (r shardReport, ok bool) {
 		return shardReport{}, false
 	}
 	return shardReport{
-		Shard: g.shard, Ownership: number, Configuration: index, Busy: !committed,
+		Shard: g.shard, Ownership: number, Configuration: index, Busy: busy || !committed,
 		Leader: g.me.serverID(), Replicas: replicas,
 	}, true
 }
@@ -92,18 +109,15 @@ func (g *group) orphaned() (r shardReport, ok bool) {
 		return shardReport{}, false
 	}
 	nobody := func(raft.ServerID) (bool, uint64) { return false, 0 }
-	replicas, index, _ := reportOf(g.raft, g.me.serverID(), nobody)
+	replicas := reportOf(g.raft, g.me.serverID(), nobody)
+	index, _ := g.configuration()
 	return shardReport{Shard: g.shard, Configuration: index, Replicas: replicas}, len(replicas) > 0
 }
 
-// reportOf gives the replicas of a group that this replica leads. The library
-// leaves the index of the configuration 0, so that committed is always true.
-func reportOf(r *raft.Raft, me raft.ServerID, progress func(raft.ServerID) (healthy bool, last uint64)) (replicas []replicaReport, index uint64, committed bool) {
-	future := r.GetConfiguration()
-	index = future.Index()
-	committed = r.CommitIndex() >= index
+// reportOf gives the replicas of a group that this replica leads.
+func reportOf(r *raft.Raft, me raft.ServerID, progress func(raft.ServerID) (healthy bool, last uint64)) (replicas []replicaReport) {
 	last := r.LastIndex()
-	for _, server := range future.Configuration().Servers {
+	for _, server := range r.GetConfiguration().Configuration().Servers {
 		report := replicaReport{ID: server.ID, Voter: server.Suffrage == raft.Voter, Healthy: true, CaughtUp: true}
 		if server.ID != me {
 			var at uint64
@@ -112,7 +126,7 @@ func reportOf(r *raft.Raft, me raft.ServerID, progress func(raft.ServerID) (heal
 		}
 		replicas = append(replicas, report)
 	}
-	return replicas, index, committed
+	return replicas
 }
 
 // caughtUpEntries is how far behind its leader a replica that has caught up may
@@ -125,6 +139,7 @@ func (g *group) change(ctx context.Context, c replicaChange) error {
 	if err := g.admitChange(c); err != nil {
 		return err
 	}
+	defer g.changed()
 	if c.Kind == placement.StepTransfer {
 		return g.handOver(ctx, c.Replica)
 	}

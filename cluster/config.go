@@ -87,6 +87,7 @@ type faults struct {
 
 	promiseAll bool // a node promises to everybody who asks
 	dropAtOnce bool // a replica's data goes while its group may still count on it
+	anyLook    bool // a step is made whatever has been decided since it was chosen
 
 	// wrap puts something between a group and the library.
 	wrap func(placement.ShardID, proposer) proposer

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,6 +20,10 @@ const controlRetry = 10 * time.Millisecond
 // are a little behind.
 const controlTrailing = 1024
 
+// controlPatience is for how many heartbeat time-outs a starting node waits for a
+// leader of the control group, if it can do without.
+const controlPatience = 10
+
 // controlCommit is how soon an idle follower learns that the table has changed.
 const controlCommit = 200 * time.Millisecond
 
@@ -30,6 +35,7 @@ type control struct {
 	raft  *raft.Raft
 	fsm   *controlFSM
 	me    replicaID
+	acted *table       // the newest table by which an earlier start has acted; may be nil
 	port  *raftPort    // nil: the node is alone
 	close func() error // of the store, if it is the node's own
 }
@@ -55,13 +61,17 @@ func openControl(ctx context.Context, cfg Config, dir *directory, setup controlS
 	}
 	err := sound(dir.join(controlDir), func() error {
 		if store == nil {
-			file, err := openFileControl(dir.join(controlDir), log)
+			file, err := openFileControl(cfg.FS, dir.join(controlDir), log)
 			if err != nil {
 				return err
 			}
 			store, c.close = file, file.Close
 		}
 		if err := readThrough(store); err != nil {
+			return err
+		}
+		var err error
+		if c.acted, err = dir.recallTable(); err != nil {
 			return err
 		}
 		return c.start(setup, dir, store, log)
@@ -113,21 +123,25 @@ func (c *control) start(setup controlSetup, dir *directory, store ControlStore, 
 	return nil
 }
 
-// known waits until everything in the control group's log is applied, forms the
-// cluster if there is none yet, and checks that table and directory agree.
+// known waits until there is a table to act by, forms the cluster if there is none
+// yet, and checks that table and directory agree.
 func (c *control) known(ctx context.Context, cfg Config, dir *directory, setup controlSetup) error {
-	if err := c.settle(ctx, dir); err != nil {
+	alone, err := c.settle(ctx, dir, controlPatience*setup.timeout)
+	if err != nil {
 		return err
 	}
 	if err := c.fsm.failed(); err != nil {
 		return err
 	}
-	if !c.fsm.current().formed() {
+	if alone {
+		cfg.Log.Warn("the control group has no leader: this node starts with what it knew before", "table_index", c.acted.Index)
+	}
+	if !c.table().formed() {
 		if err := c.form(cfg, dir, setup.timeout); err != nil {
 			return err
 		}
 	}
-	t := c.fsm.current()
+	t := c.table()
 	node, ok := t.Nodes[dir.identity.Name]
 	switch {
 	case !ok || node.State == nodeLeft:
@@ -148,12 +162,17 @@ func (c *control) known(ctx context.Context, cfg Config, dir *directory, setup c
 }
 
 // settle waits until this node leads the group and has applied its log, or
-// follows a leader and knows a table in which it stands.
-func (c *control) settle(ctx context.Context, dir *directory) error {
-	for {
+// follows a leader and knows a table in which it stands. Shards go on without a
+// control leader: a node that has a table of an earlier start does not wait for
+// ever, and alone says that this is the case.
+func (c *control) settle(ctx context.Context, dir *directory, patience time.Duration) (alone bool, err error) {
+	for deadline := time.Now().Add(patience); ; {
 		err := c.raft.Barrier(0).Error()
 		if err == nil || c.follows(dir) {
-			return nil
+			return false, nil
+		}
+		if c.acted != nil && time.Now().After(deadline) {
+			return true, nil
 		}
 		timer := time.NewTimer(controlRetry)
 		select {
@@ -162,7 +181,7 @@ func (c *control) settle(ctx context.Context, dir *directory) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("cluster: wait for the control group: %w: %w", context.Cause(ctx), err)
+			return false, fmt.Errorf("cluster: wait for the control group: %w: %w", context.Cause(ctx), err)
 		}
 	}
 }
@@ -173,7 +192,7 @@ func (c *control) follows(dir *directory) bool {
 	if _, leader := c.raft.LeaderWithID(); leader == "" || c.raft.CommitIndex() == 0 {
 		return false
 	}
-	node, ok := c.fsm.current().Nodes[dir.identity.Name]
+	node, ok := c.table().Nodes[dir.identity.Name]
 	return ok && node.DirectoryID == dir.identity.DirectoryID
 }
 
@@ -230,7 +249,20 @@ func (c *control) leader() (node string, mine bool) {
 }
 
 // table gives the newest table that this node knows.
-func (c *control) table() *table { return c.fsm.current() }
+func (c *control) table() *table {
+	t := c.fsm.current()
+	if c.acted != nil && t.Index < c.acted.Index {
+		return c.acted
+	}
+	return t
+}
+
+// configuration gives the index of the group's newest committed configuration, and
+// whether there is no newer one on its way.
+func (c *control) configuration() (index uint64, committed bool) {
+	now := c.table().Configuration
+	return now.Index, slices.Equal(now.Servers, storedServers(c.raft.GetConfiguration().Configuration()))
+}
 
 func (c *control) stop() error {
 	err := c.raft.Shutdown().Error()

@@ -10,7 +10,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// controlFSM is the raft.FSM of the control group: a thin shell around the table.
+var _ raft.ConfigurationStore = (*controlFSM)(nil)
+
+// controlFSM is the raft.FSM of the control group: a thin shell around the table,
+// in which it also notes the group's own configuration.
 type controlFSM struct {
 	// fatal does not return. A node that does not understand the table cannot
 	// say which replicas it should hold, so it ends.
@@ -45,6 +48,7 @@ func (f *controlFSM) Apply(l *raft.Log) any {
 	f.mu.Lock()
 	next := *f.table
 	f.mu.Unlock()
+	next.Index = l.Index
 	reason, err := next.apply(l.Data)
 	if err != nil {
 		err = fmt.Errorf("cluster: apply control entry %d: %w", l.Index, err)
@@ -56,6 +60,19 @@ func (f *controlFSM) Apply(l *raft.Log) any {
 	f.mu.Unlock()
 	f.changed()
 	return reason
+}
+
+// StoreConfiguration implements raft.ConfigurationStore: the configuration is
+// committed.
+func (f *controlFSM) StoreConfiguration(index uint64, c raft.Configuration) {
+	f.mu.Lock()
+	next := *f.table
+	f.mu.Unlock()
+	next.Index = index
+	next.Configuration = tableConfiguration{Index: index, Servers: storedServers(c)}
+	f.mu.Lock()
+	f.table = &next
+	f.mu.Unlock()
 }
 
 // current gives the table, which nobody changes any more.

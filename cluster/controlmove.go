@@ -13,7 +13,8 @@ import (
 // stepControl brings the control group's configuration one step on.
 func (s *steward) stepControl() (placement.StepKind, error) {
 	r := s.control.raft
-	replicas, index, committed := reportOf(r, s.control.me.serverID(), s.control.port.follower)
+	replicas := reportOf(r, s.control.me.serverID(), s.control.port.follower)
+	index, committed := s.control.configuration()
 	if !committed {
 		return placement.StepWait, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -33,8 +34,13 @@ type fileControl struct {
 	*raft.FileSnapshotStore
 }
 
-// openFileControl opens or makes the store in that directory of the real file system.
-func openFileControl(dir string, log *slog.Logger) (*fileControl, error) {
+// openFileControl opens or makes the store in that directory of the real file
+// system, by whatever name fsys knows that.
+//
+// The library syncs what it writes to its file, but not the entry of a file that it
+// makes: a power loss could take a whole control group away that the directory's
+// identity, written later, says is there.
+func openFileControl(fsys vfs.FS, dir string, log *slog.Logger) (*fileControl, error) {
 	path := filepath.Join(dir, "raft.db")
 	bolt, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: boltLockTimeout}})
 	if err != nil {
@@ -43,6 +49,9 @@ func openFileControl(dir string, log *slog.Logger) (*fileControl, error) {
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, controlSnapshots, raftLogger{log: log})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cluster: open control group in %s: %w", dir, err), bolt.Close())
+	}
+	if err := syncDirectory(fsys, dir); err != nil {
+		return nil, errors.Join(err, bolt.Close())
 	}
 	return &fileControl{BoltStore: bolt, FileSnapshotStore: snapshots}, nil
 }

@@ -66,7 +66,8 @@ type group struct {
 	closing  bool // nothing new is taken
 	watching bool // watch is armed
 	queue    queue
-	wish     uint64 // newest version of the table by which a change was asked for
+	look     look // the newest for which this replica has reported
+	changes  int  // of the configuration that are being made
 }
 
 // replicaPort is what a transport between nodes does for a replica besides what

@@ -24,6 +24,9 @@ type holding struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
+	// Owned by Start, then by run.
+	acted uint64 // index of the newest table that is written down
+
 	mu     sync.Mutex // guards the following field
 	failed map[placement.ShardID]failedReplica
 }
@@ -32,7 +35,7 @@ type holding struct {
 // life of the process.
 type failedReplica struct {
 	number uint64
-	lost   bool // what it had acknowledged is missing
+	err    error // ErrDataLoss: what it had acknowledged is missing
 }
 
 func newHolding(n *Node, sm StateMachine) *holding {
@@ -43,14 +46,15 @@ func newHolding(n *Node, sm StateMachine) *holding {
 func (h *holding) fail(shard placement.ShardID, number uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.failed[shard] = failedReplica{number: number, lost: errors.Is(err, ErrDataLoss)}
+	h.failed[shard] = failedReplica{number: number, err: err}
 }
 
-func (h *holding) hasFailed(shard placement.ShardID, number uint64) bool {
+// failure gives the replica of the shard that could not be opened; its number is 0
+// if there is none.
+func (h *holding) failure(shard placement.ShardID) failedReplica {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f, ok := h.failed[shard]
-	return ok && f.number == number
+	return h.failed[shard]
 }
 
 // lost gives the replicas of which acknowledged writes are missing. They are no
@@ -61,7 +65,7 @@ func (h *holding) lost() []uint64 {
 	defer h.mu.Unlock()
 	var numbers []uint64
 	for _, f := range h.failed {
-		if f.lost {
+		if errors.Is(f.err, ErrDataLoss) {
 			numbers = append(numbers, f.number)
 		}
 	}
@@ -90,7 +94,8 @@ func (h *holding) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, err := range h.follow(h.node.control.table()) {
+		errs, err := h.act(h.node.control.table())
+		for _, err := range append(errs, err) {
 			if err != nil {
 				h.node.cfg.Log.Error("replica not opened or not thrown away", "error", err)
 			}
@@ -105,6 +110,17 @@ func (h *holding) close() {
 	h.running.Wait()
 }
 
+// act writes the table down and then follows it.
+func (h *holding) act(t *table) ([]error, error) {
+	if t.Index > h.acted {
+		if err := h.node.dir.storeTable(t); err != nil {
+			return nil, err
+		}
+		h.acted = t.Index
+	}
+	return h.follow(t), nil
+}
+
 // follow makes the replicas of this node those of the table, all shards at once,
 // and gives an error for each shard in which that failed.
 func (h *holding) follow(t *table) []error {
@@ -116,7 +132,7 @@ func (h *holding) follow(t *table) []error {
 		g := h.node.group(id)
 		switch {
 		case wanted && g != nil && g.me.number == want.Number,
-			wanted && h.hasFailed(id, want.Number),
+			wanted && h.failure(id).number == want.Number,
 			!wanted && g == nil && h.swept(id):
 			continue
 		}
@@ -163,6 +179,11 @@ func (h *holding) turn(shard placement.ShardID, g *group, want tableReplica, wan
 //
 // Crash window: the state goes first. A log without its state is thrown away at
 // the next start; a state without its log could be taken for the next replica's.
+//
+// So no crash leaves a state without a log. Where there is one, a log was lost, and the
+// state may be all that is left of acknowledged writes: it stays. It goes only once
+// this very process has refused it as another replica's and the table has let that
+// replica go, which it does while a majority of the others is whole.
 func (h *holding) sweep(shard placement.ShardID, keep uint64) error {
 	numbers, err := h.node.db.replicasOf(shard)
 	if err != nil {
@@ -176,6 +197,9 @@ func (h *holding) sweep(shard placement.ShardID, keep uint64) error {
 		position, _, err := h.sm.Position(uint32(shard))
 		if err != nil {
 			return fmt.Errorf("cluster: shard %d: read position of the state: %w", shard, err)
+		}
+		if failed := h.failure(shard).number; position > 0 && len(numbers) == 0 && (failed == 0 || failed == keep) {
+			return fmt.Errorf("%w: shard %d: the state ends at entry %d and there is no log: restore the whole data directory from one backup", ErrDataLoss, shard, position)
 		}
 		if position > 0 {
 			if err := h.sm.Clear(uint32(shard)); err != nil {

@@ -76,17 +76,38 @@ func (g *group) configuration() (index uint64, committed bool) {
 	return m.index, slices.Equal(m.servers, g.raft.GetConfiguration().Configuration().Servers)
 }
 
-// admitChange refuses what was chosen for an older wish than the newest that this
-// owner has seen.
+// lookedAt notes that a control leader looks, and gives the ownership under which
+// the report is made. It is not ok at a look that is older than the newest, or if this
+// replica owns nothing. The zero look is that of somebody who will change nothing.
+func (g *group) lookedAt(at look) (ownership uint64, busy, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.number == 0 || g.lost || g.closing || at != (look{}) && at.before(g.look) {
+		return 0, false, false
+	}
+	if g.look.before(at) {
+		g.look = at
+	}
+	return g.number, g.changes > 0, true
+}
+
+// admitChange refuses what was not chosen by the newest report. changed must be
+// called when the change is made, or not.
 func (g *group) admitChange(c replicaChange) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.number == 0 || g.lost || g.closing {
+	if g.number == 0 || g.lost || g.closing || g.number != c.Ownership {
 		return ErrNotOwner
 	}
-	if c.Version < g.wish {
-		return errOldWish
+	if c.Look != g.look && !g.fsm.faults.anyLook {
+		return errOldLook
 	}
-	g.wish = c.Version
+	g.changes++
 	return nil
+}
+
+func (g *group) changed() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.changes--
 }

@@ -246,7 +246,7 @@ func (m *mesh) controlSettled(names ...string) error {
 // reportOf gives the report of the shard's owner.
 func (m *mesh) reportOf(shard placement.ShardID) (shardReport, error) {
 	for _, n := range m.up() {
-		for _, r := range n.reports(m.t.Context()) {
+		for _, r := range n.reports(m.t.Context(), look{}) {
 			if r.Shard == shard && r.Ownership > 0 {
 				return r, nil
 			}

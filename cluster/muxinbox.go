@@ -182,6 +182,9 @@ func (p *raftPort) processTimeoutNow(in *inbound) muxAnswer {
 // giveTicket answers a leader that wants to hand over to this replica.
 func (p *raftPort) giveTicket(m *message, sender []byte) muxAnswer {
 	leader := raft.ServerID(sender)
+	if p.mux.cfg.silent(p.group) {
+		return muxAnswer{refused: refusedSilent}
+	}
 	if !p.follows(leader, m.term) {
 		return muxAnswer{refused: refusedTicket}
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -221,6 +222,9 @@ func (a muxAnswer) appendResponse() raft.AppendEntriesResponse {
 // they have a leader is passed on only in the election for which that leader gave
 // its consent.
 func (p *raftPort) RequestVote(id raft.ServerID, _ raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if p.mux.cfg.silent(p.group) {
+		return errSilent
+	}
 	answer, err := p.do(id, message{
 		kind: messageVote, term: args.Term, index: args.LastLogIndex, at: args.LastLogTerm,
 		transfer: args.LeadershipTransfer && args.Term == p.elected.Load(),
@@ -232,8 +236,15 @@ func (p *raftPort) RequestVote(id raft.ServerID, _ raft.ServerAddress, args *raf
 	return nil
 }
 
+// errSilent keeps a replica from standing for election that would have to fall
+// silent as leader.
+var errSilent = errors.New("cluster: raft call: this replica is silent")
+
 // RequestPreVote implements raft.WithPreVote.
 func (p *raftPort) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if p.mux.cfg.silent(p.group) {
+		return errSilent
+	}
 	answer, err := p.do(id, message{
 		kind: messagePreVote, term: args.Term, index: args.LastLogIndex, at: args.LastLogTerm,
 	}, p.mux.cfg.timeout)

@@ -89,6 +89,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	n.spool.space = n.space
 	n.db, err = openLogDB(logDBConfig{
 		fs: n.cfg.FS, path: n.dir.join(logDir), directory: n.dir.id, create: n.dir.identity.ClusterID == "",
 		log: n.cfg.Log, events: &n.cfg.Events, fatal: n.cfg.Fatal, faults: n.cfg.faults,
@@ -128,7 +129,10 @@ func (n *Node) Start(ctx context.Context, sm StateMachine) error {
 	n.prompter = newPrompter(time.Duration(n.table.HeartbeatMS)*time.Millisecond, n.openGroups)
 	h := newHolding(n, sm)
 	t := n.control.table()
-	errs := h.follow(t)
+	errs, err := h.act(t)
+	if err != nil {
+		return fmt.Errorf("cluster: start node in %s: %w", n.cfg.Dir, err)
+	}
 	for i, err := range errs {
 		// What others have, too, need not keep the node from starting.
 		if err != nil && errors.Is(err, ErrDataLoss) && len(t.Shards[i].Replicas) > 1 {

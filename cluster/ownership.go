@@ -35,7 +35,21 @@ func (g *group) run(ctx context.Context) {
 		}
 	}
 	g.end(true)
+	g.giveUp()
 	g.reportLeadership(false)
+}
+
+// giveUp makes another voter the leader after this replica has stopped. Its silence
+// would end its leadership, too, a heartbeat time-out later.
+func (g *group) giveUp() {
+	if g.failed() == nil || !g.members.Load().peers || g.raft.State() != raft.Leader {
+		return
+	}
+	h := &handover{answer: make(chan error, 1)}
+	g.transfer(h)
+	if err := <-h.answer; err != nil {
+		g.log.Warn("stopped replica could not give its leadership to another", "error", err)
+	}
 }
 
 func (g *group) reportLeadership(leader bool) {

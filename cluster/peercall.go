@@ -34,8 +34,8 @@ type peerRequest struct {
 	Join    *joinCommand    `json:"join,omitempty"`
 	Leave   *leaveRequest   `json:"leave,omitempty"`
 	Known   *knownRequest   `json:"known,omitempty"`
-	// Owned asks what the node knows about the shards that it owns.
-	Owned  *struct{}      `json:"owned,omitempty"`
+	// Owned asks, at that look, what the node knows about the shards that it owns.
+	Owned  *look          `json:"owned,omitempty"`
 	Change *replicaChange `json:"change,omitempty"`
 }
 
@@ -55,6 +55,9 @@ type peerAnswer struct {
 	Draining bool `json:"draining,omitempty"`
 	// Lost are the numbers of this node's replicas that are no good any more.
 	Lost []uint64 `json:"lost,omitempty"`
+	// Stopped are those that wait for an operator: they shall get neither vote nor
+	// leadership.
+	Stopped []uint64 `json:"stopped,omitempty"`
 }
 
 // leaveRequest asks the control leader to decommission a node.

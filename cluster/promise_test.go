@@ -88,7 +88,7 @@ func FuzzDecodePromise(f *testing.F) {
 func FuzzDecodePeer(f *testing.F) {
 	for _, v := range []any{
 		peerRequest{Promise: &promiseRequest{Node: "a", Directory: "0011223344556677"}},
-		peerRequest{Change: &replicaChange{Shard: 1, Kind: 3, Replica: "a/0011223344556677/9", Configuration: 4, Version: 2}},
+		peerRequest{Change: &replicaChange{Shard: 1, Kind: 3, Replica: "a/0011223344556677/9", Ownership: 3, Configuration: 4, Look: look{Term: 2, Number: 1}}},
 		peerAnswer{Owned: []shardReport{{Shard: 1, Ownership: 7, Replicas: []replicaReport{{ID: "a/0011223344556677/9", Voter: true}}}}},
 	} {
 		data, err := encodePeer(v)

@@ -278,8 +278,9 @@ func (q *quorum) step(kind placement.StepKind, i int) {
 	for range 50 {
 		at, _ := q.owner(-1)
 		g := q.nodes[at].group.Load()
+		report, _ := g.report(context.Background(), look{})
 		err = g.change(context.Background(), replicaChange{
-			Kind: kind, Replica: q.nodes[i].id.serverID(), Configuration: g.members.Load().index, Version: 1,
+			Kind: kind, Replica: q.nodes[i].id.serverID(), Ownership: report.Ownership, Configuration: report.Configuration,
 		})
 		if err == nil {
 			return
@@ -294,7 +295,7 @@ func (q *quorum) caughtUp(i int) {
 	q.t.Helper()
 	for range 2000 {
 		at, _ := q.owner(-1)
-		report, ok := q.nodes[at].group.Load().report(context.Background())
+		report, ok := q.nodes[at].group.Load().report(context.Background(), look{})
 		for _, r := range report.Replicas {
 			if ok && r.ID == q.nodes[i].id.serverID() && r.CaughtUp {
 				return

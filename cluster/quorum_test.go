@@ -151,34 +151,3 @@ func TestQuorumGrowsAndShrinks(t *testing.T) {
 		}
 	})
 }
-
-// TestQuorumRefusesOldWishes: a step that was chosen for an older wish or another
-// configuration is not made.
-func TestQuorumRefusesOldWishes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQuorum(t, 3, 3, faults{})
-		defer q.close()
-		at, _ := q.owner(-1)
-		g := q.nodes[at].group.Load()
-		other := q.nodes[(at+1)%3].id.serverID()
-		index := g.members.Load().index
-		ctx := context.Background()
-		if err := g.change(ctx, replicaChange{Kind: stepDemote, Replica: other, Configuration: index, Version: 7}); err != nil {
-			t.Fatal(err)
-		}
-		now := g.members.Load().index
-		if err := g.change(ctx, replicaChange{Kind: stepPromote, Replica: other, Configuration: now, Version: 6}); !errors.Is(err, errOldWish) {
-			t.Errorf("change by an older wish = %v, want errOldWish", err)
-		}
-		if err := g.change(ctx, replicaChange{Kind: stepPromote, Replica: other, Configuration: index, Version: 7}); err == nil {
-			t.Error("change for an older configuration = nil, want an error")
-		}
-		follower := q.nodes[(at+2)%3].group.Load()
-		if err := follower.change(ctx, replicaChange{Kind: stepPromote, Replica: other, Configuration: now, Version: 8}); !errors.Is(err, ErrNotOwner) {
-			t.Errorf("change at a follower = %v, want ErrNotOwner", err)
-		}
-		if err := g.change(ctx, replicaChange{Kind: stepPromote, Replica: other, Configuration: now, Version: 7}); err != nil {
-			t.Errorf("change by the same wish = %v", err)
-		}
-	})
-}

@@ -90,7 +90,7 @@ func TestRealNetwork(t *testing.T) {
 	whole := func() error {
 		owned := 0
 		for _, n := range nodes {
-			for _, r := range n.reports(t.Context()) {
+			for _, r := range n.reports(t.Context(), look{}) {
 				if r.Ownership > 0 && len(r.Replicas) == placement.Copies {
 					owned++
 				}

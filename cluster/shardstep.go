@@ -16,9 +16,8 @@ import (
 func (s *steward) stepShards(ctx context.Context, owned map[placement.ShardID]ownedShard) (Moves, error) {
 	t := s.control.table()
 	steps := make([]placement.Step, len(t.Shards))
+	numbers := make(map[placement.ShardID]uint64) // of replicas, for the shards of which a step is to be made
 	errs := make([]error, len(t.Shards))
-	var stepping sync.WaitGroup
-	slots := make(chan struct{}, maxStewardCalls)
 	for i := range t.Shards {
 		id := placement.ShardID(i)
 		o, ok := owned[id]
@@ -36,21 +35,36 @@ func (s *steward) stepShards(ctx context.Context, owned map[placement.ShardID]ow
 			continue // nobody is there who could make a step
 		}
 		number, err := s.prepare(t, o.report, &steps[i])
-		if err != nil {
-			errs[i] = err
-			continue
+		if errs[i] = err; err == nil && steps[i].Kind >= placement.StepAddNonvoter {
+			numbers[id] = number
 		}
-		if steps[i].Kind < placement.StepAddNonvoter {
-			continue
-		}
+	}
+	if err := s.stepAll(ctx, owned, steps, numbers, errs); err != nil {
+		return Moves{}, err
+	}
+	return s.summary(steps), errors.Join(errs...)
+}
+
+// stepAll makes the steps of those shards at the same time. Only who was not deposed
+// when the reports were made may send a step.
+func (s *steward) stepAll(ctx context.Context, owned map[placement.ShardID]ownedShard, steps []placement.Step, numbers map[placement.ShardID]uint64, errs []error) error {
+	if len(numbers) == 0 {
+		return nil
+	}
+	if err := s.prove(); err != nil {
+		return err
+	}
+	var stepping sync.WaitGroup
+	slots := make(chan struct{}, maxStewardCalls)
+	for id, number := range numbers {
 		stepping.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			errs[i] = s.step(ctx, id, o, steps[i], number)
+			errs[id] = s.step(ctx, id, owned[id], steps[id], number)
 		})
 	}
 	stepping.Wait()
-	return s.summary(steps), errors.Join(errs...)
+	return nil
 }
 
 // group puts the owner's report into the terms of placement. What is on a node that
@@ -64,7 +78,7 @@ func (s *steward) group(t *table, r shardReport) placement.Group {
 		}
 		g.Replicas = append(g.Replicas, placement.Replica{
 			ID: placement.ReplicaID(replica.ID), Node: placement.NodeID(id.node), Voter: replica.Voter,
-			Healthy: replica.Healthy, CaughtUp: replica.CaughtUp && !s.draining[id.node], DiskLost: s.lost[id.number] || t.lost(r.Shard, id),
+			Healthy: replica.Healthy, CaughtUp: replica.CaughtUp && !s.draining[id.node] && !s.stopped[id.number], DiskLost: s.lost[id.number] || t.lost(r.Shard, id),
 		})
 	}
 	return g
@@ -150,7 +164,7 @@ func (s *steward) step(ctx context.Context, shard placement.ShardID, o ownedShar
 	t := s.control.table()
 	c := replicaChange{
 		Shard: shard, Kind: step.Kind, Replica: raft.ServerID(step.Replica),
-		Configuration: o.report.Configuration, Version: t.Shards[shard].Version,
+		Ownership: o.report.Ownership, Configuration: o.report.Configuration, Look: s.at,
 	}
 	if step.Kind == placement.StepAddNonvoter {
 		id, err := tableReplica{Node: string(step.Node), DirectoryID: t.Nodes[string(step.Node)].DirectoryID, Number: number}.id()

@@ -127,7 +127,7 @@ func (s *snapshotSink) Write(data []byte) (int, error) {
 		}
 		s.file = file
 	}
-	n, err := s.file.Write(data)
+	n, err := spoolWriter{file: s.file, space: s.store.spool.space, cost: receivedCost}.Write(data)
 	s.stub.Size += int64(n)
 	return n, err
 }

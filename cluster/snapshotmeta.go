@@ -35,10 +35,15 @@ type stubServer struct {
 
 func newStub(index, term uint64, c raft.Configuration, configurationIndex uint64) stub {
 	s := stub{Version: stubVersion, Index: index, Term: term, ConfigurationIndex: configurationIndex}
-	for _, server := range c.Servers {
-		s.Servers = append(s.Servers, stubServer{ID: string(server.ID), Address: string(server.Address), Suffrage: int(server.Suffrage)})
-	}
+	s.Servers = storedServers(c)
 	return s
+}
+
+func storedServers(c raft.Configuration) (servers []stubServer) {
+	for _, server := range c.Servers {
+		servers = append(servers, stubServer{ID: string(server.ID), Address: string(server.Address), Suffrage: int(server.Suffrage)})
+	}
+	return servers
 }
 
 func (s stub) id() string { return fmt.Sprintf("%d-%d", s.Term, s.Index) }

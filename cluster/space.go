@@ -52,10 +52,13 @@ func newSpace(fsys vfs.FS, dir string, reserve uint64, log *slog.Logger, events 
 	return s, nil
 }
 
-// admit says whether a batch of n bytes may be written. It does no I/O: it asks
+// admit says whether a batch of n bytes may be written.
+func (s *space) admit(n int) bool { return s.take(int64(n) * spaceCost) }
+
+// take says whether so many bytes of disk may be used. It does no I/O: it asks
 // the goroutine to look again when the last look is old or used up.
-func (s *space) admit(n int) bool {
-	left := s.left.Add(-int64(n) * spaceCost)
+func (s *space) take(bytes int64) bool {
+	left := s.left.Add(-bytes)
 	if left < s.half.Load() || s.full.Load() || time.Now().UnixNano()-s.checked.Load() > int64(spaceCheckPeriod) {
 		select {
 		case s.kick <- struct{}{}:

@@ -19,7 +19,30 @@ import (
 type spool struct {
 	files  vfs.FS
 	dir    string // exists
+	space  *space // nil: there is always room
 	number atomic.Uint64
+}
+
+// Bytes of disk that a byte of a snapshot takes: a received one becomes state, too.
+const (
+	sentCost     = 1
+	receivedCost = 2
+)
+
+// spoolWriter writes a snapshot to its file for as long as there is room. What a
+// node needs to go on must not go for what a peer could have later.
+type spoolWriter struct {
+	file  vfs.File
+	space *space
+	cost  int64
+}
+
+// Write implements io.Writer.
+func (w spoolWriter) Write(data []byte) (int, error) {
+	if w.space != nil && !w.space.take(int64(len(data))*w.cost) {
+		return 0, fmt.Errorf("cluster: write snapshot file: %w", ErrStorageFull)
+	}
+	return w.file.Write(data)
 }
 
 // name gives a name that no other file of this process has.
@@ -95,7 +118,7 @@ func (s *spool) fill(name string, picture io.WriterTo) (io.ReadCloser, int64, er
 	if err != nil {
 		return nil, 0, err
 	}
-	size, err := picture.WriteTo(f)
+	size, err := picture.WriteTo(spoolWriter{file: f, space: s.space, cost: sentCost})
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, 0, errors.Join(err, s.remove(name))
 	}

@@ -53,7 +53,8 @@ type ShardStatus struct {
 	FirstIndex    uint64 // of the log, 0 if all of it was cut
 	LastIndex     uint64 // of the log, or of the snapshot behind which all of it was cut
 	InFlightBytes int
-	// Stopped is why the replica takes part no more, or nil.
+	// Stopped is why the replica could not be opened or takes part no more, or nil. It
+	// waits for an operator, or for the control leader to replace it.
 	Stopped error
 }
 
@@ -66,6 +67,12 @@ func (n *Node) Status() Status {
 	for i := range n.groups {
 		if g := n.groups[i].Load(); g != nil {
 			s.Shards = append(s.Shards, g.status())
+			continue
+		}
+		if h := n.holding.Load(); h != nil {
+			if f := h.failure(placement.ShardID(i)); f.err != nil {
+				s.Shards = append(s.Shards, ShardStatus{Shard: placement.ShardID(i), Stopped: f.err})
+			}
 		}
 	}
 	s.Nodes = n.nodeStatus()

@@ -33,9 +33,7 @@ type steward struct {
 	peers   *peers
 	node    string
 	grace   time.Duration
-	own     func(context.Context) []shardReport // of the shards that this node owns
-	ownLost func() []uint64                     // numbers of its replicas that are no good any more
-	drains  func() bool                         // this node shall own nothing any more
+	own     func(context.Context, peerRequest) peerAnswer // what others are asked by a call
 	change  func(context.Context, replicaChange) error
 	log     *slog.Logger
 	faults  faults
@@ -47,7 +45,9 @@ type steward struct {
 	gone     map[string]time.Time // nodes that are not alive, since when
 	fresh    map[uint64]bool      // numbers of replicas of which no owner has been told yet
 	lost     map[uint64]bool      // numbers of replicas that are no good any more
+	stopped  map[uint64]bool      // numbers of replicas that take part no more, but are whole
 	draining map[string]bool      // nodes that shall get no leadership
+	at       look                 // the present one
 	placed   string               // the nodes over which the shards were spread last
 	said     map[placement.ShardID]placement.StepKind
 
@@ -76,7 +76,7 @@ type Move struct {
 func newSteward(n *Node) *steward {
 	return &steward{
 		control: n.control, peers: n.peers, node: n.Name(), grace: n.cfg.Network.GracePeriod,
-		own: n.reports, ownLost: n.lostReplicas, drains: n.draining.Load, change: n.changeReplica, log: n.cfg.Log, faults: n.cfg.faults, wake: make(chan struct{}, 1),
+		own: n.answer, change: n.changeReplica, log: n.cfg.Log, faults: n.cfg.faults, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -117,20 +117,21 @@ func (s *steward) run(ctx context.Context) {
 			continue
 		}
 		// Everything that an earlier leader has decided comes first.
+		term := s.control.raft.CurrentTerm()
 		if err := s.control.raft.Barrier(0).Error(); err != nil {
 			s.pause(ctx, stewardPause)
 			continue
 		}
-		s.lead(ctx)
+		s.lead(ctx, term)
 	}
 }
 
-// lead looks and acts until this node does not lead any more.
-func (s *steward) lead(ctx context.Context) {
+// lead looks and acts until this node does not lead any more in that term.
+func (s *steward) lead(ctx context.Context, term uint64) {
 	s.gone, s.fresh = make(map[string]time.Time), make(map[uint64]bool)
-	s.lost = make(map[uint64]bool)
+	s.lost, s.stopped = make(map[uint64]bool), make(map[uint64]bool)
 	s.placed, s.said = "", make(map[placement.ShardID]placement.StepKind)
-	for ctx.Err() == nil && s.control.raft.State() == raft.Leader {
+	for s.at = (look{Term: term, Number: 1}); ctx.Err() == nil && s.leads(); s.at.Number++ {
 		moves, err := s.look(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("the control leader could not do a step", "error", err)
@@ -144,6 +145,23 @@ func (s *steward) lead(ctx context.Context) {
 			s.pause(ctx, stewardPause)
 		}
 	}
+}
+
+// leads says whether this node still leads in the term of its looks.
+func (s *steward) leads() bool {
+	return s.control.raft.State() == raft.Leader && s.control.raft.CurrentTerm() == s.at.Term
+}
+
+// prove proves that this node led the control group, in the term of its looks, at
+// a moment after the call began.
+func (s *steward) prove() error {
+	if err := s.control.raft.Barrier(0).Error(); err != nil {
+		return fmt.Errorf("cluster: prove leadership of the control group: %w", err)
+	}
+	if !s.leads() {
+		return errNoLeader
+	}
+	return nil
 }
 
 func (s *steward) publish(m Moves) {
@@ -288,11 +306,22 @@ func (s *steward) reports(ctx context.Context, alive map[string]bool) map[placem
 		}
 	}
 	clear(s.lost)
-	s.draining = map[string]bool{s.node: s.drains()}
-	for _, number := range s.ownLost() {
-		s.lost[number] = true
+	clear(s.stopped)
+	s.draining = make(map[string]bool)
+	question := peerRequest{Owned: &s.at}
+	take := func(name string, answer peerAnswer) {
+		add(name, answer.Owned)
+		mu.Lock()
+		defer mu.Unlock()
+		s.draining[name] = answer.Draining
+		for _, number := range answer.Lost {
+			s.lost[number] = true
+		}
+		for _, number := range answer.Stopped {
+			s.stopped[number] = true
+		}
 	}
-	add(s.node, s.own(ctx))
+	take(s.node, s.own(ctx, question))
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, maxStewardCalls)
 	for name := range s.control.table().Nodes {
@@ -302,18 +331,12 @@ func (s *steward) reports(ctx context.Context, alive map[string]bool) map[placem
 		asking.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			answer, err := s.peers.call(ctx, name, peerRequest{Owned: &struct{}{}})
+			answer, err := s.peers.call(ctx, name, question)
 			if err != nil {
 				s.log.Debug("a node does not say which shards it owns", "node", name, "error", err)
 				return
 			}
-			add(name, answer.Owned)
-			mu.Lock()
-			defer mu.Unlock()
-			s.draining[name] = answer.Draining
-			for _, number := range answer.Lost {
-				s.lost[number] = true
-			}
+			take(name, answer)
 		})
 	}
 	asking.Wait()

@@ -41,6 +41,17 @@ type table struct {
 	Shards []tableShard `json:"shards"`
 	// NextReplica is the number that the next replica gets, of any group.
 	NextReplica uint64 `json:"next_replica"`
+	// Index is that of the last entry of the control group's log that the table
+	// contains. Of two tables of a cluster the one with the higher index is newer.
+	Index uint64 `json:"index"`
+	// Configuration is the newest one of the control group that is committed. The
+	// library does not tell its index: GetConfiguration leaves it 0.
+	Configuration tableConfiguration `json:"configuration"`
+}
+
+type tableConfiguration struct {
+	Index   uint64       `json:"index"`
+	Servers []stubServer `json:"servers,omitempty"`
 }
 
 type tableNode struct {
@@ -68,7 +79,7 @@ const (
 )
 
 // tableShard is the wanted replica set of one shard. Version grows with each
-// change, so that an owner can refuse an older wish than it has seen.
+// change, so that a command can say for which wish it was chosen.
 type tableShard struct {
 	Version uint64 `json:"version"`
 	// Wanted nodes, the home first.
@@ -231,7 +242,7 @@ func decodeTable(data []byte) (*table, error) {
 		return nil, fmt.Errorf("cluster: decode table: %w: %w", ErrCorrupt, err)
 	}
 	if !t.formed() { // a snapshot may be taken before the first command
-		return &table{}, nil
+		return &table{Index: t.Index, Configuration: t.Configuration}, nil
 	}
 	if t.Version != tableVersion {
 		return nil, fmt.Errorf("cluster: decode table of version %d: %w", t.Version, ErrUnknownVersion)
