@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -14,10 +15,13 @@ type answer struct {
 	ready chan struct{} // one slot: something changed for the caller
 	space signal        // parts were taken, or the caller left
 	parts []part
-	bytes int    // flushed by the event and not taken yet
-	gone  bool   // the caller left
-	left  func() // tells the event's side of it; may be nil
-	err   error  // no further part will come
+	bytes int     // flushed by the event and not taken yet
+	gone  bool    // the caller left
+	left  func()  // tells the event's side of it; may be nil
+	call  *Call   // of the stub that waits for it; nil when it is settled, and for other callers
+	again bool    // the call can be sent again if it lost its owner
+	next  *answer // has what comes, because the call was sent again
+	err   error   // no further part will come
 }
 
 // part is a piece of an answer.
@@ -42,21 +46,52 @@ func (a *answer) poke() {
 func (a *answer) push(p part) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.err == nil && !a.gone {
+	if a.err == nil && !a.gone && a.next == nil {
+		a.settleLocked()
 		a.parts = append(a.parts, p)
 		a.poke()
 	}
 }
 
-// fail ends the answer without its end. The first failure stands.
-func (a *answer) fail(err error) {
+// onSettle has the call settled when the answer begins or fails, or its caller
+// leaves. again says that the call is sent again if it loses its owner before that.
+func (a *answer) onSettle(c *Call, again bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.err == nil {
-		a.err = err
-		a.space.broadcast()
-		a.poke()
+	a.call, a.again = c, again
+	if a.gone {
+		a.settleLocked()
 	}
+}
+
+func (a *answer) settleLocked() {
+	if a.call != nil {
+		a.call.sequence.settle(a.call.number)
+		a.call = nil
+	}
+}
+
+// fail ends the answer without its end. The first failure stands. If nothing came
+// of the call and it can be sent again, another answer follows instead.
+func (a *answer) fail(err error) {
+	a.mu.Lock()
+	if a.err != nil || a.next != nil {
+		a.mu.Unlock()
+		return
+	}
+	if call := a.call; call != nil && a.again && !a.gone && errors.Is(err, ErrNotOwner) {
+		next := newAnswer()
+		a.call, a.next = nil, next
+		a.poke()
+		a.mu.Unlock()
+		call.sendAgain(next)
+		return
+	}
+	defer a.mu.Unlock()
+	a.settleLocked()
+	a.err = err
+	a.space.broadcast()
+	a.poke()
 }
 
 // leave notes that nobody takes the answer any more.
@@ -66,8 +101,12 @@ func (a *answer) leave() {
 	a.gone = true
 	a.parts = nil
 	a.space.broadcast()
+	a.settleLocked()
 	if a.left != nil {
 		a.left()
+	}
+	if a.next != nil {
+		a.next.leave()
 	}
 }
 
@@ -87,6 +126,16 @@ func (a *answer) abandoned() bool {
 	return a.gone
 }
 
+// there says whether take would not wait.
+func (a *answer) there() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next != nil {
+		return a.next.there()
+	}
+	return len(a.parts) > 0
+}
+
 // take waits for the next part. left ends the wait.
 func (a *answer) take(left <-chan struct{}) (part, error) {
 	for {
@@ -99,10 +148,13 @@ func (a *answer) take(left <-chan struct{}) (part, error) {
 			a.mu.Unlock()
 			return p, nil
 		}
-		err := a.err
+		err, next := a.err, a.next
 		a.mu.Unlock()
-		if err != nil {
+		switch {
+		case err != nil:
 			return part{}, err
+		case next != nil:
+			return next.take(left)
 		}
 		select {
 		case <-a.ready:
@@ -185,9 +237,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 }
 
 func (b *answerBody) next() error {
-	b.answer.mu.Lock()
-	there := len(b.answer.parts) > 0
-	b.answer.mu.Unlock()
+	there := b.answer.there()
 	var p part
 	var err error
 	take := func() { p, err = b.answer.take(b.left) }

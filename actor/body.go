@@ -45,6 +45,15 @@ func (h *Host) prepareBody(w http.ResponseWriter, r *http.Request) (whole []byte
 	}
 }
 
+// prepareCallBody is prepareBody for the call of a stub: it is ready at once, or
+// streamed, since the next calls of the stub wait for this one to be admitted.
+func (h *Host) prepareCallBody(w http.ResponseWriter, r *http.Request) (whole []byte, pump *bodyPump, err error) {
+	if r.Body != nil && r.Body != http.NoBody && (r.ContentLength < 0 || r.ContentLength > bodyBytes) {
+		return nil, startPump(r.Body, http.NewResponseController(w)), nil
+	}
+	return h.prepareBody(w, r)
+}
+
 // readWhole reads a body whose length is known. The deadline needs a
 // ResponseWriter that can set one; a body in memory needs none. A deadline that
 // struck stays, so that nobody waits for the rest of the body after the answer.

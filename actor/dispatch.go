@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"net/http"
 )
 
@@ -11,44 +12,68 @@ import (
 // after the head was written panics with http.ErrAbortHandler. If the client
 // leaves, Dispatch returns ErrCallerLeft and the event goes on.
 //
+// A call with a place among those of its stub (PlaceOf) waits for its turn.
+//
 // A socket that is not zero is the one that the request asks for. If the object
 // accepts it, Dispatch calls w.WriteHeader(101), after its gateway got FrameOpen.
 func (h *Host) Dispatch(w http.ResponseWriter, r *http.Request, target Target, socket SocketID) error {
 	if h.isClosing() {
 		return h.refused(ErrClosing)
 	}
-	if err := h.admit(target); err != nil {
-		return h.refused(err)
-	}
-	whole, pump, err := h.prepareBody(w, r)
+	ownership, err := h.admit(target)
 	if err != nil {
 		return h.refused(err)
 	}
+	a := newAnswer()
+	pump, err := h.arrive(w, r, target, socket, ownership, a)
 	if pump != nil {
 		defer pump.stop()
 	}
-	a := newAnswer()
-	if err := h.call(r, target, socket, whole, pump, a); err != nil {
+	if err != nil {
 		return h.refused(err)
 	}
 	return a.copyTo(w, r)
 }
 
-// admit refuses a call before anything is done for it.
-func (h *Host) admit(target Target) error {
-	if _, ok := h.classes[target.Class]; !ok {
-		return ErrUnknownClass
+// arrive delivers a call that came over the network, in its turn if it has a
+// place. The caller stops the pump.
+func (h *Host) arrive(w http.ResponseWriter, r *http.Request, target Target, socket SocketID, ownership uint64, a *answer) (pump *bodyPump, err error) {
+	place, ordered := PlaceOf(r.Context())
+	if !ordered {
+		whole, pump, err := h.prepareBody(w, r)
+		if err != nil {
+			return pump, err
+		}
+		return pump, h.call(r, target, 0, socket, whole, pump, a)
 	}
-	if h.full() {
-		return ErrOverloaded
+	turn, err := h.turns.take(r.Context(), place, ownership)
+	if err != nil {
+		return nil, err
 	}
-	_, err := h.committer.Ownership(target.ID)
-	return err
+	defer func() { turn.pass(!errors.Is(err, ErrNotOwner)) }()
+	whole, pump, err := h.prepareCallBody(w, r)
+	if err != nil {
+		return pump, err
+	}
+	return pump, h.call(r, target, ownership, socket, whole, pump, a)
 }
 
-// call delivers a request event whose answer goes to a.
-func (h *Host) call(r *http.Request, target Target, socket SocketID, whole []byte, pump *bodyPump, a *answer) error {
-	ev := &event{kind: EventRequest, size: int64(len(whole)), name: target.Name, fail: a.fail, skip: a.abandoned}
+// admit refuses a call before anything is done for it, and gives the ownership
+// under which it may run.
+func (h *Host) admit(target Target) (ownership uint64, err error) {
+	if _, ok := h.classes[target.Class]; !ok {
+		return 0, ErrUnknownClass
+	}
+	if h.full() {
+		return 0, ErrOverloaded
+	}
+	return h.committer.Ownership(target.ID)
+}
+
+// call delivers a request event whose answer goes to a. It is refused with
+// ErrNotOwner if it cannot be posted under that ownership; 0 is any.
+func (h *Host) call(r *http.Request, target Target, ownership uint64, socket SocketID, whole []byte, pump *bodyPump, a *answer) error {
+	ev := &event{kind: EventRequest, size: int64(len(whole)), name: target.Name, under: ownership, fail: a.fail, skip: a.abandoned}
 	ev.body = func(ctx context.Context, ev *event) {
 		ev.act.handle(ctx, ev, r, socket, whole, pump, a)
 	}

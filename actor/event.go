@@ -15,6 +15,7 @@ type event struct {
 	skip   func() bool     // nobody waits for it any more; may be nil
 	size   int64           // bytes counted against the mailbox
 	name   string          // of the object, if the caller knows it
+	under  uint64          // the ownership under which it must be posted; 0 = any
 	socket SocketID        // of a message or close; zero otherwise
 	number uint64          // of a message within its socket
 

@@ -26,3 +26,11 @@ func (s *Store) Keys() (n int, err error) {
 
 // WrapCommitter puts something between a host that is idle and its committer.
 func (h *Host) WrapCommitter(wrap func(Committer) Committer) { h.committer = wrap(h.committer) }
+
+// Disown has the host lose one object, as SetOwnership does for those of a shard.
+func (h *Host) Disown(object ID) {
+	h.mu.Lock()
+	act := h.table[object]
+	h.mu.Unlock()
+	act.lose(ErrNotOwner, 0)
+}

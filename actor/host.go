@@ -56,10 +56,13 @@ type Host struct {
 	closed         chan struct{} // closed when Close begins
 	wake           chan struct{} // one slot: the sweeper has something to wait for
 	wg             sync.WaitGroup
+	turns          *turns
+	start          uint64
 	fault          fault // faultNone, but for tests
 
-	bytes   atomic.Int64 // held by bodies, messages, batches and frames under way
-	pending atomic.Int64 // events posted and not over, tasks not counted
+	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
+	stubs   atomic.Uint64 // number of the last stub
+	pending atomic.Int64  // events posted and not over, tasks not counted
 
 	mu      sync.Mutex // guards the following fields
 	table   map[ID]*activation
@@ -103,7 +106,7 @@ func NewHost(cfg Config) (*Host, error) {
 		h.maxBytes = DefaultMaxBytes
 	}
 	h.lru.init()
-	h.router = h
+	h.router, h.turns, h.start = h, newTurns(), cfg.Start
 	h.loop = newLoopGateway(h, cfg.Start<<1|1)
 	h.gateways.add(h.loop.start, h.loop)
 	h.clock = newAlarmClock(h)
@@ -231,6 +234,9 @@ func (h *Host) activation(target Target, first *event) (act *activation, posted 
 			h.mu.Unlock()
 			return prev, false, nil
 		case !ended:
+	if err == nil && first != nil && first.under != 0 && first.under != ownership {
+		err = ErrNotOwner
+	}
 			h.mu.Unlock()
 			prev.lose(ErrNotOwner, 0)
 			return h.activation(target, first)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,8 +39,8 @@ func inTwo(t *testing.T, class actor.Class, test func(near, far *bubble)) {
 		far.thing = near.thing
 		near.Host.Route(far.Host)
 		far.Host.Route(near.Host)
-		near.Committer.OwnOnly(near.thing.ID)
-		far.Committer.OwnAllBut(near.thing.ID)
+		near.Committer.Own(func(id actor.ID) bool { return id == near.thing.ID })
+		far.Committer.Own(func(id actor.ID) bool { return id != near.thing.ID })
 		test(near, far)
 	})
 }
@@ -143,7 +144,7 @@ func TestACallToAnotherNodeIsCancelled(t *testing.T) {
 			d.add("over")
 			return actor.ErrCallerLeft
 		}})
-		b.Committer.OwnOnly(b.thing.ID)
+		b.Committer.Own(func(id actor.ID) bool { return id == b.thing.ID })
 		late := b.begin("/deadline", "")
 		pass(time.Second)
 		b.wantBody(late, "the call", "")
@@ -152,5 +153,117 @@ func TestACallToAnotherNodeIsCancelled(t *testing.T) {
 		b.wantFault(b.begin("/panic", ""), "the panicking call")
 		d.want(t, "over")
 		b.wantErr(asking, "the asking call", actor.ErrOutcomeUnknown)
+	})
+}
+
+// Conformance case 25
+func TestCallsOfOneStubKeepTheirOrderOnTheirWay(t *testing.T) {
+	for name, broken := range map[string]bool{"sound": false, "without numbers": true} {
+		t.Run(name, func(t *testing.T) { wantVariant(t, checkOrderOnTheWay(t, broken), broken) })
+	}
+}
+
+// checkOrderOnTheWay calls an object of another node, and the calls overtake each other.
+func checkOrderOnTheWay(t *testing.T, broken bool) (err error) {
+	t.Helper()
+	var d diary
+	const calls = 30
+	class := behavior{serve: routes{
+		"/many": func(s *actor.State, _ http.ResponseWriter, r *http.Request) error {
+			st := stub(t, s, "callee")
+			var all []*actor.Call
+			for i := range calls {
+				if i%7 == 0 {
+					_ = s.Storage().Put(r.Context(), "k", nil) // some wait for a commit
+				}
+				var body io.Reader
+				if i%5 == 0 {
+					body = io.MultiReader(bytes.NewReader([]byte("a body of unknown length")))
+				}
+				call, err := st.Start(r.Context(), request("POST", fmt.Sprintf("/note?n=%d", i), body))
+				if err != nil {
+					return err
+				}
+				all = append(all, call)
+			}
+			for _, call := range all {
+				if _, err := call.Response(r.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"/note": func(_ *actor.State, _ http.ResponseWriter, r *http.Request) error {
+			d.add("%s", r.URL.Query().Get("n"))
+			return nil
+		},
+	}.serve}.class()
+	inTwo(t, class, func(near, far *bubble) {
+		if broken {
+			near.Host.Break(actor.Unordered)
+		}
+		near.Host.Route(detour{far.Host, func(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
+			sleep(time.Duration(len(r.URL.Query().Get("n"))*37%3+1) * time.Millisecond)
+			if n := r.URL.Query().Get("n"); n == "3" || n == "14" {
+				sleep(50 * time.Millisecond)
+			}
+			return far.Host.Dispatch(w, r, target, socket)
+		}})
+		call := near.begin("/many", "")
+		pass(time.Minute)
+		near.wantBody(call, "the call", "")
+		var wanted []string
+		for i := range calls {
+			wanted = append(wanted, fmt.Sprint(i))
+		}
+		if got := d.take(); got != strings.Join(wanted, " ") {
+			err = fmt.Errorf("%w: the callee saw %s", errVariant, got)
+		}
+	})
+	return err
+}
+
+// An object whose node loses it while calls of one stub wait for it gets them
+// again, in their order, where it lives now.
+func TestCallsThatWaitAreSentAgain(t *testing.T) {
+	var d diary
+	hang := newDoor()
+	class := behavior{serve: routes{
+		"/many": func(s *actor.State, _ http.ResponseWriter, r *http.Request) error {
+			st := stub(t, s, "callee")
+			var all []*actor.Call
+			for i := range 5 {
+				call, err := st.Start(r.Context(), request("POST", fmt.Sprintf("/note?n=%d", i), nil))
+				if err != nil {
+					return err
+				}
+				all = append(all, call)
+			}
+			for i, call := range all {
+				_, err := call.Response(r.Context())
+				want(t, fmt.Sprintf("error of call %d", i), err, nil)
+			}
+			return nil
+		},
+		"/note": func(_ *actor.State, _ http.ResponseWriter, r *http.Request) error {
+			d.add("%s", r.URL.Query().Get("n"))
+			return nil
+		},
+		"/hang": func(*actor.State, http.ResponseWriter, *http.Request) error { hang.wait(); return nil },
+	}.serve}.class()
+	inTwo(t, class, func(near, far *bubble) {
+		callee := near.Target("Thing", "callee")
+		near.Committer.Own(func(actor.ID) bool { return true })
+		far.Committer.Own(func(actor.ID) bool { return false })
+		hanging := near.Begin(callee, "GET", "/hang", "")
+		synctest.Wait()
+		call := near.begin("/many", "") // posted on this node, behind the one that hangs
+		near.Committer.Own(func(id actor.ID) bool { return id == near.thing.ID })
+		far.Committer.Own(func(id actor.ID) bool { return id != near.thing.ID })
+		near.Host.Disown(callee.ID)
+		near.wantErr(hanging, "the call that hangs", actor.ErrNotOwner)
+		hang.open()
+		near.wantBody(call, "the call", "")
+		d.want(t, "0 1 2 3 4")
 	})
 }

@@ -28,7 +28,7 @@ func (n *Namespace) Named(name string) (*Stub, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stub{act: n.act, target: Target{Class: n.class, ID: id, Name: name}}, nil
+	return n.stub(Target{Class: n.class, ID: id, Name: name}), nil
 }
 
 // ByID gives a stub of the object with that ID, 64 hex digits. The error is ErrBadID.
@@ -37,20 +37,26 @@ func (n *Namespace) ByID(id string) (*Stub, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stub{act: n.act, target: Target{Class: n.class, ID: parsed}}, nil
+	return n.stub(Target{Class: n.class, ID: parsed}), nil
 }
 
 // Unique gives a stub of an object that never was.
 func (n *Namespace) Unique() *Stub {
-	return &Stub{act: n.act, target: Target{Class: n.class, ID: n.ids.Unique()}}
+	return n.stub(Target{Class: n.class, ID: n.ids.Unique()})
+}
+
+func (n *Namespace) stub(target Target) *Stub {
+	h := n.act.host
+	return &Stub{act: n.act, target: target, sequence: &sequence{start: h.start, stub: h.stubs.Add(1)}}
 }
 
 // Stub reaches another object, wherever it is. It belongs to the activation
 // that made it. Its calls are admitted in the order in which they were started;
 // there is no order between stubs.
 type Stub struct {
-	act    *activation
-	target Target
+	act      *activation
+	target   Target
+	sequence *sequence
 }
 
 // ID gives the ID of the object.
@@ -83,7 +89,7 @@ func (s *Stub) start(ctx context.Context, r *http.Request, socket SocketID) (*Ca
 	if inner.Host == "" {
 		inner.Host = r.URL.Host
 	}
-	c := &Call{act: s.act, target: s.target, socket: socket, request: inner, whole: whole, pump: pump, answer: newAnswer()}
+	c := &Call{act: s.act, target: s.target, sequence: s.sequence, socket: socket, request: inner, whole: whole, pump: pump, answer: newAnswer()}
 	err = s.act.emitSealed(ctx, true, func(_ *event, err error) { c.send(err) })
 	if err != nil {
 		c.close()

@@ -12,23 +12,24 @@ import (
 // Call is a call under way.
 type Call struct {
 	// Fixed.
-	act     *activation
-	target  Target
-	socket  SocketID // that it asks for; zero = none
-	request *http.Request
-	whole   []byte    // the body, if it was read before
-	pump    *bodyPump // the body, if it is read while it is sent; else nil
-	answer  *answer
+	act      *activation
+	target   Target
+	sequence *sequence // of its stub
+	socket   SocketID  // that it asks for; zero = none
+	request  *http.Request
+	whole    []byte    // the body, if it was read before
+	pump     *bodyPump // the body, if it is read while it is sent; else nil
+	answer   *answer   // as the caller sees it
+
+	number uint64 // in its sequence, from the moment on when it is sent
 }
 
-// send runs in the output gate. An object of this node gets the call at once; another is
-// reached by way of the router, whose goroutine it is then.
+// send runs in the output gate, so the calls of a stub are sent in the order in
+// which they were started. An object of this node gets the call at once; another
+// is reached by way of the router, whose goroutine it is then.
 func (c *Call) send(err error) {
 	if err == nil {
-		err = c.post()
-	}
-	if errors.Is(err, ErrNotOwner) && c.act.host.router != Router(c.act.host) {
-		err = c.act.host.errand(c.route)
+		err = c.dispatch()
 	}
 	if err != nil {
 		c.answer.fail(err)
@@ -36,28 +37,63 @@ func (c *Call) send(err error) {
 	}
 }
 
-// post delivers the call to an object of this node.
-func (c *Call) post() error {
-	if err := c.act.host.admit(c.target); err != nil {
+func (c *Call) dispatch() error {
+	h := c.act.host
+	ownership, err := h.admit(c.target)
+	alone := h.router == Router(h)
+	if err != nil && (alone || !errors.Is(err, ErrNotOwner)) {
 		return err
 	}
-	return c.act.host.call(c.request, c.target, c.socket, c.whole, c.pump, c.answer)
+	number, direct, err := c.sequence.next(ownership)
+	if err != nil {
+		return err
+	}
+	c.number = number
+	c.answer.onSettle(c, direct && !alone && c.pump == nil) // of a streamed body a part may be gone
+	switch {
+	case alone:
+		return h.call(c.request, c.target, 0, c.socket, c.whole, c.pump, c.answer)
+	case direct:
+		err := h.call(c.request, c.target, ownership, c.socket, c.whole, c.pump, c.answer)
+		if !errors.Is(err, ErrNotOwner) {
+			return err
+		}
+		c.sequence.detour()
+		c.answer.onSettle(c, false)
+	}
+	return h.errand(func() { c.route(c.answer) })
+}
+
+// sendAgain sends a call that was posted here and has lost its owner by way of
+// the router.
+func (c *Call) sendAgain(next *answer) {
+	c.sequence.detour()
+	next.onSettle(c, false)
+	if err := c.act.host.errand(func() { c.route(next) }); err != nil {
+		next.fail(err)
+	}
 }
 
 // route makes the call by way of the router. It ends with the answer, with the
 // activation that made the call, or when nobody takes the answer any more.
-func (c *Call) route() {
+func (c *Call) route(a *answer) {
+	h := c.act.host
+	h.bytes.Add(int64(len(c.whole)))
+	defer h.bytes.Add(-int64(len(c.whole)))
 	ctx, cancel := context.WithCancel(&eventContext{done: c.act.done})
 	defer cancel()
-	c.answer.onLeave(cancel)
+	a.onLeave(cancel)
+	if h.fault != faultUnordered {
+		ctx = WithPlace(ctx, func() Place { return c.sequence.place(c.number) })
+	}
 	r := c.request.WithContext(ctx)
 	r.Body, r.ContentLength = wholeBody(c.whole), int64(len(c.whole))
 	if c.pump != nil {
 		defer c.pump.stop()
 		r.Body, r.ContentLength = &pumpReader{c.pump}, -1
 	}
-	w := &routedAnswer{answer: c.answer, left: ctx.Done(), header: make(http.Header)}
-	w.finish(w.run(func() error { return c.act.host.router.Dispatch(w, r, c.target, c.socket) }))
+	w := &routedAnswer{answer: a, left: ctx.Done(), header: make(http.Header)}
+	w.finish(w.run(func() error { return h.router.Dispatch(w, r, c.target, c.socket) }))
 }
 
 // Response waits for the response's head; it is an outside wait. The body is

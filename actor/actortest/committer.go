@@ -209,14 +209,9 @@ func (c *Committer) SetOwnership(ownership uint64) { c.set(func() { c.ownership 
 // Refuse makes Ownership fail; nil ends that.
 func (c *Committer) Refuse(err error) { c.set(func() { c.refused = err }) }
 
-// OwnOnly leaves all objects but one to another node.
-func (c *Committer) OwnOnly(object actor.ID) {
-	c.set(func() { c.foreign = func(other actor.ID) bool { return other != object } })
-}
-
-// OwnAllBut leaves one object to another node.
-func (c *Committer) OwnAllBut(object actor.ID) {
-	c.set(func() { c.foreign = func(other actor.ID) bool { return other == object } })
+// Own says which objects this node owns; another node has the others.
+func (c *Committer) Own(owns func(actor.ID) bool) {
+	c.set(func() { c.foreign = func(object actor.ID) bool { return !owns(object) } })
 }
 
 // Unproved makes Prove fail; nil ends that.
