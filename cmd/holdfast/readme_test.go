@@ -36,8 +36,8 @@ func TestReadmeTour(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	client := newClient(t, nil)
 	for i, block := range readmeBlocks(t, "console") {
-		if strings.Contains(block, "/objects/Visits/") {
-			continue // TestReadmeClass
+		if strings.Contains(block, "/objects/Visits/") || strings.Contains(block, ":8180") {
+			continue // TestReadmeClass, TestReadmeCluster
 		}
 		p := startProcess(t, dir, "--name", "laptop")
 		addresses := strings.NewReplacer("http://127.0.0.1:8080", p.clients, "http://127.0.0.1:8081", p.operators)
@@ -50,6 +50,21 @@ func TestReadmeTour(t *testing.T) {
 			checkTranscript(t, client, addresses, block)
 		}
 		p.kill(t)
+	}
+}
+
+// What the README says of three nodes is what three processes do.
+func TestReadmeCluster(t *testing.T) {
+	c := startProcesses(t, 3)
+	seen := 0
+	for _, block := range readmeBlocks(t, "console") {
+		if strings.Contains(block, ":8180") {
+			checkTranscript(t, newClient(t, nil), c.addresses(), block)
+			seen++
+		}
+	}
+	if seen == 0 {
+		t.Error("the README does not talk to a second node")
 	}
 }
 

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// processCluster is several real processes that form a cluster on loopback
+// addresses of their own.
+type processCluster struct {
+	nodes []*process
+	args  [][]string // of each node, to start it again
+}
+
+// startProcesses runs the binary n times and waits until all are up. Each node
+// has an address of its own in 127/8, chosen at random, so that ports which the
+// others must know beforehand are free.
+func startProcesses(t *testing.T, n int, flags ...string) *processCluster {
+	t.Helper()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "cluster.key")
+	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	net := fmt.Sprintf("127.%d.%d", 1+rand.IntN(254), rand.IntN(255))
+	host := func(i int) string { return fmt.Sprintf("%s.%d", net, i+1) }
+	c := &processCluster{nodes: make([]*process, n)}
+	for i := range n {
+		c.args = append(c.args, append([]string{
+			"--name", fmt.Sprintf("node-%d", i+1), "--data", filepath.Join(dir, fmt.Sprint(i+1)),
+			"--http", host(i) + ":8080", "--admin", host(i) + ":8081", "--internal", host(i) + ":7000", "--gossip", host(i) + ":7946",
+			"--join", host(0) + "," + host(n/2) + "," + host(n-1), "--bootstrap-expect", fmt.Sprint(n), "--cluster-key-file", key,
+		}, flags...))
+	}
+	var starting sync.WaitGroup
+	for i := range n {
+		starting.Go(func() { c.start(t, i) })
+	}
+	starting.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return c
+}
+
+// start starts a node, also again after it has ended.
+func (c *processCluster) start(t *testing.T, i int) {
+	t.Helper()
+	p, err := tryProcess(t, c.args[i]...)
+	if err != nil {
+		t.Errorf("start node %d: %v", i+1, err)
+		return
+	}
+	c.nodes[i] = p
+}
+
+// addresses puts the nodes' addresses in place of those of `make cluster`.
+func (c *processCluster) addresses() *strings.Replacer {
+	var pairs []string
+	for i, p := range c.nodes {
+		pairs = append(pairs, fmt.Sprintf("http://127.0.0.1:%d", 8080+100*i), p.clients, fmt.Sprintf("http://127.0.0.1:%d", 8081+100*i), p.operators)
+	}
+	return strings.NewReplacer(pairs...)
+}
