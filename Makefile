@@ -12,7 +12,7 @@ KILLS         ?= 20
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start a node on 127.0.0.1:8080 with its data in ./holdfast-data
@@ -49,6 +49,14 @@ fuzz: ## run every fuzz target for FUZZTIME
 .PHONY: bench
 bench: ## measure throughput, latency, fan-out and memory as ratios
 	$(GO) run ./cmd/holdfast-bench
+
+.PHONY: bench-cluster
+bench-cluster: ## measure three nodes against three members of etcd (Debian: apt-get install etcd-server)
+	$(GO) run ./cmd/holdfast-bench cluster
+
+.PHONY: bench-idle
+bench-idle: ## measure CPU and memory of three nodes that nobody uses
+	$(GO) run ./cmd/holdfast-bench idle
 
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint

@@ -15,11 +15,12 @@ import (
 	"time"
 )
 
-// load is a closed loop of requests over several connections.
+// load is a closed loop of requests over several connections, which are spread
+// evenly over the addresses.
 type load struct {
-	address string
-	clients int
-	path    func(client, request int) string
+	addresses []string
+	clients   int
+	path      func(client, request int) string
 }
 
 // outcome is what a turn of a load brought.
@@ -28,9 +29,9 @@ type outcome struct {
 	latencies []time.Duration
 }
 
-// run sends requests, each connection one at a time, until the time is over. The
-// client does as little as HTTP allows: what it costs is the same for all that
-// is compared, and dilutes the ratio.
+// run sends requests, each connection one at a time and at least one, until the
+// time is over. The client does as little as HTTP allows: what it costs is the
+// same for all that is compared, and dilutes the ratio.
 func (l load) run(ctx context.Context, length time.Duration) (outcome, error) {
 	var (
 		group   sync.WaitGroup
@@ -54,7 +55,7 @@ func (l load) run(ctx context.Context, length time.Duration) (outcome, error) {
 }
 
 func (l load) client(ctx context.Context, client int, end time.Time) ([]time.Duration, error) {
-	connection, err := dial(ctx, l.address)
+	connection, err := dial(ctx, l.addresses[client%len(l.addresses)])
 	if err != nil {
 		return nil, err
 	}
@@ -62,13 +63,14 @@ func (l load) client(ctx context.Context, client int, end time.Time) ([]time.Dur
 	var latencies []time.Duration
 	for request := 0; ; request++ {
 		begin := time.Now()
-		if begin.After(end) {
-			return latencies, nil
-		}
 		if err := connection.post(l.path(client, request)); err != nil {
 			return nil, err
 		}
-		latencies = append(latencies, time.Since(begin))
+		now := time.Now()
+		latencies = append(latencies, now.Sub(begin))
+		if now.After(end) {
+			return latencies, nil
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ func measureLatency(ctx context.Context, o options, dir string, t *table) (err e
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 
-	increments := load{node.clients, 1, func(int, int) string { return "/objects/Counter/latency/increment" }}
+	increments := load{[]string{node.clients}, 1, func(int, int) string { return "/objects/Counter/latency/increment" }}
 	if _, err := increments.run(ctx, o.slice/4); err != nil { // warms up
 		return err
 	}
@@ -46,9 +46,9 @@ func measureLatency(ctx context.Context, o options, dir string, t *table) (err e
 		ratios = append(ratios, float64(n)/float64(d))
 	}
 	t.add(row{
-		what:     "p50 of a durable increment, 1 connection; bare: one fdatasync",
+		what:     "p50 of a durable increment, 1 connection; other: one fdatasync",
 		holdfast: median(node50).Round(time.Microsecond).String(),
-		bare:     median(disk50).Round(time.Microsecond).String(),
+		other:    median(disk50).Round(time.Microsecond).String(),
 		ratio:    fmt.Sprintf("%.2f", median(ratios)),
 		aim:      "<= 2",
 	})

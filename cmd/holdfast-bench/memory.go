@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -77,7 +74,7 @@ func measureMemory(ctx context.Context, o options, dir string, t *table) (err er
 }
 
 func memoryRow(what string, bytes float64, count int, aim string) row {
-	return row{what: "bytes per " + what, holdfast: fmt.Sprintf("%.0f", bytes/float64(count)), bare: "-", ratio: "-", aim: aim}
+	return row{what: "bytes per " + what, holdfast: fmt.Sprintf("%.0f", bytes/float64(count)), other: "-", ratio: "-", aim: aim}
 }
 
 // memoryNode is a node that collects garbage often, so that what is live can be read.
@@ -158,35 +155,4 @@ func (n memoryNode) scrapeUntil(ctx context.Context, enough func(map[string]floa
 			return nil, fmt.Errorf("memory: the node does not come to rest: %w", ctx.Err())
 		}
 	}
-}
-
-// scrape reads the node's metrics that have no labels.
-func (n memoryNode) scrape(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.operators+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	metrics := map[string]float64{}
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		name, text, ok := strings.Cut(lines.Text(), " ")
-		if !ok || strings.HasPrefix(name, "#") {
-			continue
-		}
-		value, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return nil, fmt.Errorf("memory: metric %q: %w", lines.Text(), err)
-		}
-		metrics[name] = value
-	}
-	if err := lines.Err(); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return metrics, nil
 }

@@ -95,3 +95,14 @@ func (p *process) stop() error {
 	}
 	return nil
 }
+
+// kill ends the process at once and waits for it.
+func (p *process) kill() error {
+	if err := p.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", filepath.Base(p.cmd.Path), err)
+	}
+	if err := p.cmd.Wait(); err != nil && p.cmd.ProcessState == nil {
+		return fmt.Errorf("kill %s: %w", filepath.Base(p.cmd.Path), err)
+	}
+	return nil
+}

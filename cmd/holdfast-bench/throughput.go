@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 )
 
 // manyObjects is the number of objects that the increments are spread over.
@@ -24,11 +23,9 @@ func measureThroughput(ctx context.Context, o options, dir string, t *table) (er
 	}
 	defer func() { err = errors.Join(err, bare.stop()) }()
 
-	many := load{node.clients, o.clients, func(client, request int) string {
-		return "/objects/Counter/many-" + strconv.Itoa((client+request*o.clients)%manyObjects) + "/increment"
-	}}
-	one := load{node.clients, o.clients, func(int, int) string { return "/objects/Counter/one/increment" }}
-	empty := load{bare.clients, o.clients, func(int, int) string { return "/objects/Counter/one/increment" }}
+	many := load{[]string{node.clients}, o.clients, manyIncrements(o.clients)}
+	one := load{[]string{node.clients}, o.clients, func(int, int) string { return "/objects/Counter/one/increment" }}
+	empty := load{[]string{bare.clients}, o.clients, func(int, int) string { return "/objects/Counter/one/increment" }}
 
 	if _, err := many.run(ctx, o.slice); err != nil { // warms up: the objects come to life
 		return err
@@ -52,7 +49,7 @@ func measureThroughput(ctx context.Context, o options, dir string, t *table) (er
 		t.add(row{
 			what:     fmt.Sprintf("durable increments/s, %s, %d connections", what, o.clients),
 			holdfast: fmt.Sprintf("%.0f", median(rates[i])),
-			bare:     fmt.Sprintf("%.0f", median(rates[2])),
+			other:    fmt.Sprintf("%.0f", median(rates[2])),
 			ratio:    fmt.Sprintf("%.2f", median(shares[i])),
 			aim:      []string{">= 0.50", ">= 0.33"}[i],
 		})
