@@ -46,6 +46,8 @@ type activation struct {
 	space        signal        // mailboxBytes fell
 	lanes        lanes
 	sockets      socketTable     // those that are open
+	loaded       bool            // sockets is what the Store knew
+	attaching    []attachment    // wait for that
 	clients      []*ClientSocket // open sockets to other objects
 	watch        *time.Timer     // ends a handler that holds the gate for too long
 	watchUntil   time.Time
@@ -117,15 +119,15 @@ func (act *activation) unlock() {
 
 // post puts an event into the mailbox. It gives errPostEnded if the activation
 // has ended, so that the caller looks for the next one. Calls, messages and tasks
-// are bounded: where there is no room it gives ErrMailboxFull and a channel that
-// is closed when there may be room again.
+// are bounded, but one that is alone passes: where there is no room it gives
+// ErrMailboxFull and a channel that is closed when there may be room again.
 func (act *activation) post(ev *event) (full <-chan struct{}, err error) {
 	act.mu.Lock()
 	if act.ended {
 		act.mu.Unlock()
 		return nil, errPostEnded
 	}
-	if ev.kind.bounded() && (act.mailbox >= maxMailboxEvents || act.mailboxBytes+ev.size > maxMailboxBytes) {
+	if ev.kind.bounded() && (act.mailbox >= maxMailboxEvents || act.mailboxBytes > 0 && act.mailboxBytes+ev.size > maxMailboxBytes) {
 		full = act.space.waitLocked()
 		act.mu.Unlock()
 		return full, ErrMailboxFull
@@ -279,8 +281,14 @@ func (act *activation) overStart(ev *event) {
 // load reads what the activation keeps in memory of the object.
 func (act *activation) load() error {
 	record, ok, err := act.host.store.Object(act.target.ID)
-	if err != nil || !ok {
+	if err != nil {
 		return err
+	}
+	if !ok {
+		act.mu.Lock()
+		defer act.unlock()
+		act.loadedLocked()
+		return nil
 	}
 	sockets, err := act.host.store.Sockets(act.target.ID)
 	if err != nil {
@@ -292,13 +300,14 @@ func (act *activation) load() error {
 		return err
 	}
 	act.mu.Lock()
-	defer act.mu.Unlock()
+	defer act.unlock()
 	act.recorded, act.recordedName, act.recordedFrame, act.emptied = true, record.Name, record.Frame, empty
 	act.frame, act.auto = record.Frame, record.Auto
 	if act.name == "" {
 		act.name = record.Name
 	}
 	act.loadSocketsLocked(sockets)
+	act.loadedLocked()
 	return nil
 }
 

@@ -34,11 +34,7 @@ func (act *activation) amendsLocked(cause error, culprit *event, unstarted []*ev
 		}
 		b.Alarm = act.alarm.run.failure()
 	case EventClose:
-		id := culprit.socket
-		if culprit.lostSocket != nil {
-			id = culprit.lostSocket.id
-		}
-		b.Sockets = []SocketChange{{Op: SocketClosed, Socket: id}}
+		b.Sockets = []SocketChange{{Op: SocketClosed, Socket: culprit.closes()}}
 	case EventMessage:
 		b.Sockets = []SocketChange{{Op: SocketMessage, Socket: culprit.socket, Number: culprit.number}}
 	default:
@@ -56,9 +52,10 @@ func (act *activation) commitAmends(b *Batch, culprit *event) {
 		if err != nil {
 			act.tell(culprit, err)
 		} else if culprit.kind == EventMessage {
-			if g := act.host.gateways.get(culprit.socket.Gateway()); g != nil {
-				g.Deliver(act.target.ID, Frame{Kind: FrameAck, Socket: culprit.socket, Number: culprit.number})
-			}
+			act.host.gateways.deliver(culprit.socket.Gateway(), act.target.ID, Frame{Kind: FrameAck, Socket: culprit.socket, Number: culprit.number})
+		} else if culprit.kind == EventClose {
+			id := culprit.closes()
+			act.host.gateways.deliver(id.Gateway(), act.target.ID, Frame{Kind: FrameGone, Socket: id})
 		}
 		act.mu.Lock()
 		act.inflight--

@@ -321,7 +321,7 @@ func (c *ClientSocket) take(f Frame) {
 		c.mu.Lock()
 		c.auto = f.Auto
 		c.mu.Unlock()
-	case FrameAck: // the window of a socket between objects is the object's mailbox
+	case FrameAck, FrameGone, FrameAttached: // the window of a socket between objects is the object's mailbox
 	}
 }
 

@@ -39,6 +39,7 @@ const (
 	closeNoStatus = 1005 // the Close frame had none
 	closeLost     = 1006 // there was no Close frame
 	closeInternal = 1011
+	closeRestart  = 1012 // the socket cannot go on, a new one can
 	closeTryLater = 1013
 )
 
@@ -52,14 +53,19 @@ const (
 	FrameClose     FrameKind = 3 // the object closes the socket: Socket, Code (0 = no status), Reason
 	FrameAutoReply FrameKind = 4 // the object's automatic reply changed: Auto (nil = none)
 	FrameAck       FrameKind = 5 // the message number Number of Socket took effect; frees window
+	FrameGone      FrameKind = 6 // the object knows, durably, that Socket is closed: what SocketClosed told has arrived
+	FrameAttached  FrameKind = 7 // the owner answers Attach: frames follow from here on; Except are sockets that the object does not have
 )
 
 // Frame is one step of the ordered stream from an object to one gateway. Direct
 // messages, broadcasts, closes and acknowledgements share the stream, so their
 // order at every socket is the order in which the object made them.
 type Frame struct {
-	Kind   FrameKind
-	Number uint64 // of the frame within its object; for FrameAck the message's number
+	Kind FrameKind
+	// Number is that of the frame within its object, for FrameAck the message's. A
+	// FrameClose without a number is the runtime's and not the object's: the socket
+	// cannot go on, and its object still has to be told of its end.
+	Number uint64
 
 	Socket  SocketID   // zero in a broadcast
 	Tag     string     // of a broadcast: only to sockets with this tag; "" = to all
@@ -87,4 +93,12 @@ type Gateway interface {
 	// Deliver takes the next frame of the object's stream. It must not block:
 	// a queue that is full is the gateway's business, by its stated policy.
 	Deliver(object ID, frame Frame)
+}
+
+// OwnershipWatcher is an optional ability of a Gateway.
+type OwnershipWatcher interface {
+	// OwnershipEnded tells that the ownership under which this node acted for the
+	// objects that of selects has ended; another may follow, here or elsewhere.
+	// Whatever those objects had not released is dropped. It must not block.
+	OwnershipEnded(of func(object ID) bool)
 }

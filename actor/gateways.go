@@ -1,28 +1,88 @@
 package actor
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// gateways are those whose clients' sockets can be reached now.
+// gatewayLook is the time between two looks at gateways that are missing.
+const gatewayLook = time.Second
+
+// gateways are those whose clients' sockets can be reached now, and what is
+// known of the others.
+//
+// A gateway is connected, missing or over. The sockets of one that is missing
+// stay open: it may come back, or another owner be connected to it. Frames for
+// them are dropped, because whoever holds the clients' ends has lost the way to
+// this node too, and closes them or asks for what it missed.
 type gateways struct {
-	mu      sync.Mutex // guards the following fields
+	over func(start uint64) bool // nil: every gateway that is not connected is over
+	wake chan struct{}           // one slot: a gateway is missing
+
+	mu      sync.RWMutex // guards the following fields
 	byStart map[uint64]Gateway
+	missing map[uint64]struct{}    // objects here may have sockets of theirs
 	orphans map[SocketID]CloseInfo // closes that could not be told to their objects yet
 }
 
-func newGateways() *gateways {
-	return &gateways{byStart: make(map[uint64]Gateway), orphans: make(map[SocketID]CloseInfo)}
+func newGateways(over func(start uint64) bool) *gateways {
+	return &gateways{
+		over: over, wake: make(chan struct{}, 1),
+		byStart: make(map[uint64]Gateway), missing: make(map[uint64]struct{}), orphans: make(map[SocketID]CloseInfo),
+	}
 }
 
 func (g *gateways) add(start uint64, gateway Gateway) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.byStart[start] = gateway
+	delete(g.missing, start)
+}
+
+// remove makes a gateway missing, unless another took its place.
+func (g *gateways) remove(start uint64, gateway Gateway) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.byStart[start] == gateway {
+		delete(g.byStart, start)
+		g.missLocked(start)
+	}
+}
+
+func (g *gateways) missLocked(start uint64) {
+	g.missing[start] = struct{}{}
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (g *gateways) get(start uint64) Gateway {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.mu.RLock()
+	defer g.mu.RUnlock()
 	return g.byStart[start]
+}
+
+// deliver gives a frame to the gateway of that start, if it is connected.
+func (g *gateways) deliver(start uint64, object ID, frame Frame) {
+	if gateway := g.get(start); gateway != nil {
+		gateway.Deliver(object, frame)
+	}
+}
+
+// tellEnded lets the gateways know that the ownership of some objects has ended.
+func (g *gateways) tellEnded(of func(ID) bool) {
+	var told []OwnershipWatcher
+	g.mu.RLock()
+	for _, gateway := range g.byStart {
+		if watcher, ok := gateway.(OwnershipWatcher); ok {
+			told = append(told, watcher)
+		}
+	}
+	g.mu.RUnlock()
+	for _, watcher := range told {
+		watcher.OwnershipEnded(of)
+	}
 }
 
 // orphan remembers a socket whose close could not be told to its object. The
@@ -37,14 +97,102 @@ func (g *gateways) orphan(socket SocketID, info CloseInfo) {
 // gone says whether a socket that the Store knows is gone, and how it ended: as
 // an orphan, or with its gateway.
 func (g *gateways) gone(socket SocketID) (CloseInfo, bool) {
+	start := socket.Gateway()
+	g.mu.Lock()
+	info, orphan := g.orphans[socket]
+	delete(g.orphans, socket)
+	connected := g.byStart[start] != nil
+	g.mu.Unlock()
+	switch {
+	case orphan:
+		return info, true
+	case connected:
+		return CloseInfo{}, false
+	case g.over == nil || g.over(start):
+		return gatewayLost(), true
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if info, ok := g.orphans[socket]; ok {
-		delete(g.orphans, socket)
-		return info, true
+	if g.byStart[start] == nil {
+		g.missLocked(start)
 	}
-	if g.byStart[socket.Gateway()] != nil {
-		return CloseInfo{}, false
+	return CloseInfo{}, false
+}
+
+func gatewayLost() CloseInfo {
+	return CloseInfo{Code: closeLost, Reason: "the node that held the connection is gone"}
+}
+
+// nowOver takes the missing gateways that are over; waiting says that others are missing.
+func (g *gateways) nowOver() (over []uint64, waiting bool) {
+	g.mu.RLock()
+	starts := make([]uint64, 0, len(g.missing))
+	for start := range g.missing {
+		starts = append(starts, start)
 	}
-	return CloseInfo{Code: closeLost, Reason: "the node that held the connection is gone"}, true
+	g.mu.RUnlock()
+	for _, start := range starts {
+		if g.over == nil || g.over(start) {
+			over = append(over, start)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, start := range over {
+		delete(g.missing, start)
+	}
+	return over, len(g.missing) > 0
+}
+
+// watchGateways tells the objects in memory when a missing gateway is over;
+// those that are not in memory learn it when they are loaded. It ends with Close.
+func (h *Host) watchGateways() {
+	timer := time.NewTimer(gatewayLook)
+	defer timer.Stop()
+	for {
+		select {
+		case <-h.gateways.wake:
+		case <-h.closed:
+			return
+		}
+		for waiting := true; waiting; {
+			timer.Reset(gatewayLook)
+			select {
+			case <-timer.C:
+			case <-h.closed:
+				return
+			}
+			var over []uint64
+			over, waiting = h.gateways.nowOver()
+			for _, start := range over {
+				h.loseGateway(start)
+			}
+		}
+	}
+}
+
+// loseGateway closes the sockets of a gateway that is over, as far as their
+// objects are in memory.
+func (h *Host) loseGateway(start uint64) {
+	h.mu.Lock()
+	all := make([]*activation, 0, len(h.table))
+	for _, act := range h.table {
+		all = append(all, act)
+	}
+	h.mu.Unlock()
+	for _, act := range all {
+		act.mu.Lock()
+		var lost []SocketID
+		if act.sockets.at[start] > 0 {
+			for _, socket := range act.sockets.list {
+				if socket.id.Gateway() == start {
+					lost = append(lost, socket.id)
+				}
+			}
+		}
+		act.mu.Unlock()
+		for _, id := range lost {
+			h.SocketClosed(act.target.ID, id, gatewayLost(), nil)
+		}
+	}
 }

@@ -21,7 +21,10 @@ type Config struct {
 	// shifted left by one plus one, as the gateway number of sockets between
 	// objects; shifted left by one it is free for the node's gateway to clients.
 	Start uint64
-	Log   *slog.Logger
+	// GatewayOver says whether a gateway that is not connected will never be again,
+	// so that its sockets are lost. nil: none that is not connected comes back.
+	GatewayOver func(start uint64) bool
+	Log         *slog.Logger
 
 	IdleTimeout    time.Duration // idle objects leave memory after it; 0 = DefaultIdleTimeout
 	MaxActivations int           // beyond it the least recently used one leaves, else ErrOverloaded; 0 = DefaultMaxActivations
@@ -53,11 +56,11 @@ type Host struct {
 	loop           *loopGateway
 	router         Router // fixed by Route
 	clock          *alarmClock
+	turns          *turns
+	start          uint64
 	closed         chan struct{} // closed when Close begins
 	wake           chan struct{} // one slot: the sweeper has something to wait for
 	wg             sync.WaitGroup
-	turns          *turns
-	start          uint64
 	fault          fault // faultNone, but for tests
 
 	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
@@ -78,7 +81,7 @@ func NewHost(cfg Config) (*Host, error) {
 		classes: make(map[string]Class, len(cfg.Classes)), ids: make(map[string]IDSource, len(cfg.Classes)),
 		store: cfg.Store, committer: cfg.Committer, shardOf: cfg.ShardOf, log: cfg.Log,
 		idleTimeout: cfg.IdleTimeout, maxActivations: cfg.MaxActivations, maxBytes: cfg.MaxBytes,
-		events: &eventSink{cfg.Events}, gateways: newGateways(),
+		events: &eventSink{cfg.Events}, gateways: newGateways(cfg.GatewayOver),
 		closed: make(chan struct{}), wake: make(chan struct{}, 1), table: make(map[ID]*activation),
 	}
 	if len(cfg.Secret) != IDSecretBytes {
@@ -111,12 +114,22 @@ func NewHost(cfg Config) (*Host, error) {
 	h.gateways.add(h.loop.start, h.loop)
 	h.clock = newAlarmClock(h)
 	h.wg.Go(h.sweep)
+	h.wg.Go(h.watchGateways)
 	return h, nil
 }
 
-// AddGateway makes the sockets of a gateway reachable under its start number.
-// Sockets of a gateway that is not known are lost: their objects are told before their next event.
+// AddGateway makes the sockets of a gateway reachable under its start number, in
+// place of whoever had that number. Sockets of a gateway that is not known and is
+// over are lost: their objects are told before their next event.
 func (h *Host) AddGateway(start uint64, gateway Gateway) { h.gateways.add(start, gateway) }
+
+// RemoveGateway ends that, unless another gateway has that number by now. The
+// sockets stay open until Config.GatewayOver says that the gateway is over.
+func (h *Host) RemoveGateway(start uint64, gateway Gateway) { h.gateways.remove(start, gateway) }
+
+// Loop gives the gateway that holds the sockets which objects of this node have
+// dialled, for whoever brings it frames from other nodes.
+func (h *Host) Loop() (start uint64, gateway Gateway) { return h.loop.start, h.loop }
 
 // IDs gives what makes and checks the IDs of a class.
 func (h *Host) IDs(class string) (IDSource, bool) {
@@ -139,6 +152,7 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 		act.lose(ErrNotOwner, 0)
 	}
 	h.clock.own(shard, ownership != 0)
+	h.gateways.tellEnded(func(id ID) bool { return h.shardOf(id) == shard })
 }
 
 // AlarmSet learns that the Store has applied a batch that sets an alarm. It does not block.
@@ -220,6 +234,9 @@ func (h *Host) activation(target Target, first *event) (act *activation, posted 
 		return nil, false, ErrUnknownClass
 	}
 	ownership, err := h.committer.Ownership(target.ID)
+	if err == nil && first != nil && first.under != 0 && first.under != ownership {
+		err = ErrNotOwner
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -234,9 +251,6 @@ func (h *Host) activation(target Target, first *event) (act *activation, posted 
 			h.mu.Unlock()
 			return prev, false, nil
 		case !ended:
-	if err == nil && first != nil && first.under != 0 && first.under != ownership {
-		err = ErrNotOwner
-	}
 			h.mu.Unlock()
 			prev.lose(ErrNotOwner, 0)
 			return h.activation(target, first)

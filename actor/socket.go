@@ -60,6 +60,10 @@ func (s *State) AcceptSocket(w http.ResponseWriter, r *http.Request, opt SocketO
 		return nil, ErrNotUpgrade
 	case act.sockets.len() >= MaxSockets:
 		return nil, ErrTooManySockets
+	case act.host.gateways.get(rw.upgrade.Gateway()) == nil:
+		// Its gateway has lost the way to this node since it asked, has told the
+		// client so, and would never hear that the socket is open.
+		return nil, ErrSocketClosed
 	}
 	socket := &Socket{act: act, id: rw.upgrade, tags: tags, protocol: opt.Protocol, attachment: bytes.Clone(opt.Attachment)}
 	open := SocketChange{Op: SocketOpen, Socket: socket.id, Tags: tags, Protocol: opt.Protocol}

@@ -35,9 +35,18 @@ func (h *Host) Message(ctx context.Context, object ID, socket SocketID, number u
 func (act *activation) handleMessage(ctx context.Context, ev *event, message Message) {
 	act.mu.Lock()
 	socket := act.sockets.byID[ev.socket]
-	if socket == nil || ev.number <= socket.number {
+	if socket == nil {
+		// The object closed it at the same moment, and says so again; or its record
+		// has vanished, and then a client must not go on talking to nobody.
+		if !act.ended {
+			act.frameLocked(ev, ev.socket.Gateway(), Frame{Kind: FrameClose, Socket: ev.socket, Code: closeRestart, Reason: "the object does not know this socket"})
+		}
+		act.unlock()
+		return
+	}
+	if ev.number <= socket.number {
 		act.mu.Unlock()
-		return // closed meanwhile, or sent again after it took effect
+		return // sent again after it took effect
 	}
 	socket.number = ev.number
 	messenger, ok := act.object.(SocketMessenger)
@@ -51,11 +60,23 @@ func (act *activation) handleMessage(ctx context.Context, ev *event, message Mes
 }
 
 // SocketClosed tells the object, once and after the socket's last message, that
-// the client's side is gone. cause is a protocol error, or nil.
+// the client's side is gone. cause is a protocol error, or nil. When the object
+// knows it durably the gateway gets FrameGone.
 func (h *Host) SocketClosed(object ID, socket SocketID, info CloseInfo, cause error) {
-	if _, err := h.deliverStored(object, h.closeEvent(socket, info, cause)); err != nil {
+	if err := h.CloseSocket(object, socket, info, cause); err != nil {
 		h.gateways.orphan(socket, info)
 	}
+}
+
+// CloseSocket is SocketClosed for a caller that tells again: after an error it has
+// to, here or where the object is now.
+func (h *Host) CloseSocket(object ID, socket SocketID, info CloseInfo, cause error) error {
+	_, err := h.deliverStored(object, h.closeEvent(socket, info, cause))
+	if errors.Is(err, ErrUnknownClass) { // an object without a record has no socket
+		h.gateways.deliver(socket.Gateway(), object, Frame{Kind: FrameGone, Socket: socket})
+		return nil
+	}
+	return err
 }
 
 // breakSocket closes the client's side of a socket whose message got lost with
@@ -68,9 +89,7 @@ func (h *Host) breakSocket(object ID, socket SocketID, cause error) {
 	// The next activation finds the socket gone, so that no later message of it takes
 	// effect; the lost one's activation is not settled before this.
 	h.gateways.orphan(socket, info)
-	if g := h.gateways.get(socket.Gateway()); g != nil {
-		g.Deliver(object, Frame{Kind: FrameClose, Socket: socket, Code: info.Code, Reason: info.Reason})
-	}
+	h.gateways.deliver(socket.Gateway(), object, Frame{Kind: FrameClose, Socket: socket, Code: info.Code, Reason: info.Reason})
 	h.SocketClosed(object, socket, info, nil)
 }
 
@@ -109,6 +128,10 @@ func (act *activation) handleClose(ctx context.Context, ev *event, id SocketID, 
 // deliverStored delivers an event to an object that has a record, which tells
 // its class. Messages are bounded by the mailbox: full is closed when it has room.
 func (h *Host) deliverStored(object ID, ev *event) (full <-chan struct{}, err error) {
+	// Only the owner can tell that there is no record.
+	if _, err := h.committer.Ownership(object); err != nil {
+		return nil, err
+	}
 	target, err := h.target(object)
 	if err != nil {
 		return nil, err

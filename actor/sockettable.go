@@ -75,13 +75,9 @@ func (act *activation) removeSocketLocked(s *Socket) {
 	act.addSocketLocked(SocketChange{Op: SocketClosed, Socket: s.id})
 }
 
-// frameLocked adds a frame to the object's stream to one gateway. A gateway
-// that is gone has lost its clients, so its frames go nowhere.
+// frameLocked adds a frame to the object's stream to one gateway. When it leaves
+// it goes to whoever is that gateway then; see gateways for one that is missing.
 func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
-	g := act.host.gateways.get(gateway)
-	if g == nil {
-		return
-	}
 	if frame.Kind != FrameAck {
 		act.frame++
 		frame.Number = act.frame
@@ -98,7 +94,7 @@ func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
 		switch {
 		case err == nil:
 			act.host.events.frame(frame.Kind)
-			g.Deliver(object, frame)
+			act.host.gateways.deliver(gateway, object, frame)
 		case frame.Kind == FrameAck:
 			act.tell(ev, err)
 		}
@@ -115,6 +111,14 @@ func (act *activation) acknowledgeLocked(ev *event) {
 	act.frameLocked(ev, ev.socket.Gateway(), Frame{Kind: FrameAck, Socket: ev.socket, Number: ev.number})
 }
 
+// closes gives the socket whose end the event tells.
+func (ev *event) closes() SocketID {
+	if ev.lostSocket != nil {
+		return ev.lostSocket.id
+	}
+	return ev.socket
+}
+
 // concludeLocked makes known that a socket's event is over, when its writes are
 // durable. If they are lost, whoever handed it over is told.
 func (act *activation) concludeLocked(ev *event) {
@@ -123,10 +127,13 @@ func (act *activation) concludeLocked(ev *event) {
 	case ev.kind == EventMessage:
 		act.acknowledgeLocked(ev)
 	case ev.kind == EventClose:
+		id := ev.closes()
 		act.emitLocked(ev, func(err error) {
 			if err != nil {
 				act.tell(ev, err)
+				return
 			}
+			act.host.gateways.deliver(id.Gateway(), act.target.ID, Frame{Kind: FrameGone, Socket: id})
 		})
 	}
 }

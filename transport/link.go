@@ -112,7 +112,10 @@ func (l *Link) Serve(listener net.Listener) error {
 			conn.Close() //nolint:errcheck // the link is closing
 			continue
 		}
-		l.wg.Go(func() { l.welcome(conn) })
+		go func() { // counted by shake, since Close may wait already
+			defer l.wg.Done()
+			l.welcome(conn)
+		}()
 	}
 }
 
@@ -122,6 +125,7 @@ func (l *Link) shake(conn net.Conn, begin bool) bool {
 	defer l.mu.Unlock()
 	if begin && !l.closed {
 		l.shaking[conn] = struct{}{}
+		l.wg.Add(1)
 	} else {
 		delete(l.shaking, conn)
 	}

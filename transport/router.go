@@ -42,6 +42,7 @@ type Router struct {
 	local    Dispatcher // of this node's own objects
 	resolver Resolver
 	peers    *Peers
+	relay    *Relay // nil: sockets reach objects of this node only
 }
 
 // NewRouter makes a router.
@@ -54,6 +55,16 @@ func (rt *Router) IDs(class string) (actor.IDSource, bool) { return rt.local.IDs
 
 // Dispatch implements Dispatcher.
 func (rt *Router) Dispatch(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
+	if rt.relay != nil && socket != (actor.SocketID{}) {
+		return rt.relay.open(w, r, target, socket, func(w http.ResponseWriter) error {
+			return rt.dispatch(w, r, target, socket)
+		})
+	}
+	return rt.dispatch(w, r, target, socket)
+}
+
+// dispatch looks for the owner until one has taken the call, or patience is over.
+func (rt *Router) dispatch(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
 	body := newReplayBody(r)
 	patience := time.NewTimer(ownerWait)
 	defer patience.Stop()
@@ -73,6 +84,11 @@ func (rt *Router) Dispatch(w http.ResponseWriter, r *http.Request, target actor.
 }
 
 func (rt *Router) send(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID, owner Owner) error {
+	if rt.relay != nil && socket != (actor.SocketID{}) {
+		if err := rt.relay.prepare(r.Context(), target.ID, socket, owner); err != nil {
+			return err
+		}
+	}
 	if owner.Local {
 		return rt.local.Dispatch(w, r, target, socket)
 	}

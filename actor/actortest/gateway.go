@@ -119,6 +119,7 @@ func (s *Socket) take(f actor.Frame) {
 		s.auto = f.Auto
 	case actor.FrameAck:
 		s.acked = append(s.acked, f.Number)
+	case actor.FrameGone, actor.FrameAttached: // a client's end does not ask
 	}
 }
 

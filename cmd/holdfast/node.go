@@ -54,6 +54,7 @@ type Node struct {
 	cluster *cluster.Node
 	store   *actor.Store
 	host    *actor.Host
+	relay   *transport.Relay
 	peers   *transport.Peers
 	owner   *transport.PeerServer
 	server  *transport.Server
@@ -186,6 +187,7 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 		Committer:      way,
 		ShardOf:        n.shardOf,
 		Start:          n.cluster.StartID(),
+		GatewayOver:    func(start uint64) bool { return n.cluster.StartOver(start >> 1) },
 		Log:            n.log,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxActivations: cfg.MaxObjects,
@@ -202,12 +204,11 @@ func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory
 	if err != nil {
 		return err
 	}
-	n.host.AddGateway(start, gateway)
 	var dispatcher transport.Dispatcher = n.host
-	if network != nil {
-		router := n.openRouter()
-		n.host.Route(router)
-		dispatcher = router
+	if network == nil {
+		n.host.AddGateway(start, gateway)
+	} else if dispatcher, err = n.openRouter(start, gateway); err != nil {
+		return err
 	}
 	n.server, err = transport.NewServer(cfg.server(), dispatcher, gateway, n.log, events)
 	return err
@@ -215,18 +216,35 @@ func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory
 
 // openRouter begins to run calls of peers, and gives the way to objects wherever
 // they are.
-func (n *Node) openRouter() transport.Dispatcher {
-	n.peers = transport.NewPeers(func(ctx context.Context, node string) (net.Conn, error) {
+func (n *Node) openRouter(start uint64, gateway actor.Gateway) (_ *transport.Router, err error) {
+	owners := resolver{n.cluster}
+	n.relay, err = transport.NewRelay(transport.RelayConfig{}, n.host, owners, n.dialNode(transport.LinkSockets), n.log)
+	if err != nil {
+		return nil, err
+	}
+	n.relay.AddGateway(start, gateway)
+	n.relay.AddGateway(n.host.Loop())
+	n.link.Handle(transport.LinkSockets, n.relay.Accept)
+
+	n.peers = transport.NewPeers(n.dialNode(transport.LinkHTTP))
+	n.owner = transport.NewPeerServer(n.host, n.log)
+	n.serve(n.owner.Serve)
+	n.link.Handle(transport.LinkHTTP, n.owner.Accept)
+	router := transport.NewRouter(n.host, owners, n.peers)
+	router.RelaySockets(n.relay)
+	n.host.Route(router)
+	return router, nil
+}
+
+// dialNode connects to a node wherever gossip says that it is.
+func (n *Node) dialNode(use transport.LinkUse) func(ctx context.Context, node string) (net.Conn, error) {
+	return func(ctx context.Context, node string) (net.Conn, error) {
 		address, ok := n.cluster.Address(node)
 		if !ok {
 			return nil, fmt.Errorf("gossip does not know where node %s is", node)
 		}
-		return n.link.Dial(ctx, address, transport.LinkHTTP)
-	})
-	n.owner = transport.NewPeerServer(n.host, n.log)
-	n.serve(n.owner.Serve)
-	n.link.Handle(transport.LinkHTTP, n.owner.Accept)
-	return routed{transport.NewRouter(n.host, resolver{n.cluster}, n.peers), n.host}
+		return n.link.Dial(ctx, address, use)
+	}
 }
 
 func (n *Node) shardOf(id actor.ID) uint32 {
@@ -262,6 +280,9 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	if n.server != nil {
 		errs = append(errs, n.server.Shutdown(ctx))
+	}
+	if n.relay != nil {
+		n.relay.Close(ctx)
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close(ctx))

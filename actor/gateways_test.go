@@ -1,0 +1,221 @@
+package actor_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// lobby is a class that accepts sockets and notes how they end.
+type lobby struct {
+	mu   sync.Mutex
+	ends []string
+}
+
+func (l *lobby) class() actor.Class {
+	return behavior{
+		serve: func(s *actor.State, w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/count" {
+				all, _ := s.Sockets(r.Context(), "")
+				fmt.Fprint(w, len(all))
+				return
+			}
+			if _, err := s.AcceptSocket(w, r, actor.SocketOptions{}); err != nil {
+				fail(w, err)
+			}
+		},
+		closed: func(_ context.Context, _ *actor.State, _ *actor.Socket, info actor.CloseInfo) error {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.ends = append(l.ends, fmt.Sprint(info.Code))
+			return nil
+		},
+	}.class()
+}
+
+func (l *lobby) heard() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.ends)
+}
+
+// The sockets of a gateway that is not connected stay open until it is over, in
+// memory or not; then the object hears of each of them once.
+func TestSocketsOfAMissingGateway(t *testing.T) {
+	var over atomic.Bool
+	l := new(lobby)
+	cfg := actor.Config{Classes: map[string]actor.Class{"Thing": l.class()}, GatewayOver: func(uint64) bool { return over.Load() }}
+	inBubbleWith(t, cfg, func(b *bubble) {
+		g := b.NewGateway()
+		first, second := g.Dial(b.thing, "/"), g.Dial(b.thing, "/")
+		start := first.ID().Gateway()
+		b.Host.RemoveGateway(start, g)
+		time.Sleep(10 * time.Second)
+		if got := b.get("/count"); got != "2" {
+			t.Errorf("%s sockets while their gateway is missing, want 2", got)
+		}
+		time.Sleep(10 * time.Minute)
+		if got := b.get("/count"); got != "2" { // loaded anew
+			t.Errorf("%s sockets after the object was loaded, want 2", got)
+		}
+		b.Host.AddGateway(start, g)
+		second.Close(actor.CloseInfo{Code: 4000}, nil)
+		synctest.Wait()
+		if got := l.heard(); !slices.Equal(got, []string{"4000"}) {
+			t.Errorf("the object heard %q, want 4000", got)
+		}
+		b.Host.RemoveGateway(start, g)
+		over.Store(true)
+		time.Sleep(2 * time.Second)
+		if got := l.heard(); !slices.Equal(got, []string{"4000", "1006"}) {
+			t.Errorf("the object heard %q, want 4000 and 1006", got)
+		}
+		if got := b.get("/count"); got != "0" {
+			t.Errorf("%s sockets after their gateway was over, want 0", got)
+		}
+	})
+}
+
+// A gateway that took another's place is not removed with it.
+func TestGatewayThatWasReplacedIsRemoved(t *testing.T) {
+	l := new(lobby)
+	inBubbleWith(t, actor.Config{Classes: map[string]actor.Class{"Thing": l.class()}}, func(b *bubble) {
+		old := b.NewGateway()
+		socket := old.Dial(b.thing, "/")
+		now := b.NewGateway() // of the same start
+		b.Host.RemoveGateway(socket.ID().Gateway(), old)
+		now.Dial(b.thing, "/")
+		time.Sleep(10 * time.Second)
+		if got := l.heard(); len(got) > 0 {
+			t.Errorf("the object heard %q, want nothing", got)
+		}
+	})
+}
+
+// Nobody could reach a socket whose gateway has gone, so it is not accepted.
+func TestAcceptForAMissingGateway(t *testing.T) {
+	l := new(lobby)
+	cfg := actor.Config{Classes: map[string]actor.Class{"Thing": l.class()}, GatewayOver: func(uint64) bool { return false }}
+	inBubbleWith(t, cfg, func(b *bubble) {
+		g := b.NewGateway()
+		b.Host.RemoveGateway(g.Dial(b.thing, "/").ID().Gateway(), g)
+		_, call := g.Begin(b.thing, "/", nil)
+		if err := call.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if status, body := call.Seen(); status != http.StatusInternalServerError {
+			t.Errorf("the object answered %d %q, want the error of AcceptSocket", status, body)
+		}
+		if got := b.get("/count"); got != "1" {
+			t.Errorf("%s sockets, want 1", got)
+		}
+	})
+}
+
+// A message of a socket that the object does not know closes it: nobody may talk
+// to an object that does not listen.
+func TestMessageOfAnUnknownSocket(t *testing.T) {
+	l := new(lobby)
+	inBubbleWith(t, actor.Config{Classes: map[string]actor.Class{"Thing": l.class()}}, func(b *bubble) {
+		g := b.NewGateway()
+		socket := g.Dial(b.thing, "/")
+		b.Host.SocketClosed(b.thing.ID, socket.ID(), actor.CloseInfo{Code: 1006}, nil)
+		synctest.Wait()
+		if err := socket.SendNumber(1, actor.Message{Kind: actor.Text, Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if info, ok := socket.Closed(); !ok || info.Code != 1012 {
+			t.Errorf("Closed() = %v, %v, want 1012", info, ok)
+		}
+	})
+}
+
+// FrameGone comes when the close is durable, not before.
+func TestCloseIsAcknowledgedWhenItIsDurable(t *testing.T) {
+	l := new(lobby)
+	inBubbleWith(t, actor.Config{Classes: map[string]actor.Class{"Thing": l.class()}}, func(b *bubble) {
+		g := b.NewGateway()
+		socket := g.Dial(b.thing, "/")
+		gone := func() (n int) {
+			for _, f := range g.Frames() {
+				if f.Kind == actor.FrameGone && f.Socket == socket.ID() {
+					n++
+				}
+			}
+			return n
+		}
+		b.Committer.Hold()
+		if err := b.Host.CloseSocket(b.thing.ID, socket.ID(), actor.CloseInfo{Code: 1006}, nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if gone() != 0 {
+			t.Error("FrameGone came before the close was durable")
+		}
+		b.Committer.Release()
+		synctest.Wait()
+		if gone() != 1 {
+			t.Errorf("FrameGone came %d times, want once", gone())
+		}
+		// One that the object does not know any more is acknowledged too.
+		if err := b.Host.CloseSocket(b.thing.ID, socket.ID(), actor.CloseInfo{Code: 1006}, nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if gone() != 2 || len(l.heard()) != 1 {
+			t.Errorf("told again: FrameGone came %d times, the object heard %q, want 2 and one close", gone(), l.heard())
+		}
+		b.Committer.Refuse(actor.ErrNotOwner)
+		if err := b.Host.CloseSocket(b.thing.ID, socket.ID(), actor.CloseInfo{Code: 1006}, nil); err == nil {
+			t.Error("CloseSocket without the ownership = nil, want an error")
+		}
+	})
+}
+
+// Attach answers in the object's stream, with the sockets that it does not have,
+// and only if the ownership is proven.
+func TestAttach(t *testing.T) {
+	l := new(lobby)
+	inBubbleWith(t, actor.Config{Classes: map[string]actor.Class{"Thing": l.class()}}, func(b *bubble) {
+		g := b.NewGateway()
+		socket := g.Dial(b.thing, "/")
+		start := socket.ID().Gateway()
+		unknown := actor.NewSocketID(start, 99)
+		attach := func(object actor.ID) []actor.Frame {
+			t.Helper()
+			before := len(g.Frames())
+			if err := b.Host.Attach(object, start, []actor.SocketID{socket.ID(), unknown}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return g.Frames()[before:]
+		}
+		want := func(when string, got []actor.Frame, gone ...actor.SocketID) {
+			t.Helper()
+			if len(got) != 1 || got[0].Kind != actor.FrameAttached || !slices.Equal(got[0].Except, gone) {
+				t.Errorf("%s: Attach gave %+v, want FrameAttached without %v", when, got, gone)
+			}
+		}
+		want("in memory", attach(b.thing.ID), unknown)
+		time.Sleep(10 * time.Minute)
+		want("hibernated", attach(b.thing.ID), unknown)
+		want("an object without a record", attach(b.Target("Thing", "other").ID), socket.ID(), unknown)
+		b.Committer.Unproved(actor.ErrNotOwner)
+		if got := attach(b.thing.ID); len(got) > 0 {
+			t.Errorf("without a proof Attach gave %+v, want nothing", got)
+		}
+		if got := attach(b.Target("Thing", "other").ID); len(got) > 0 {
+			t.Errorf("without a proof, and without a record, Attach gave %+v, want nothing", got)
+		}
+		b.Committer.Unproved(nil)
+	})
+}

@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"context"
+	"sync"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// roomTable finds rooms. A room is there as long as it has a seat.
+type roomTable struct {
+	slots [tableSlots]roomSlot
+}
+
+type roomSlot struct {
+	mu    sync.Mutex // guards the following fields
+	rooms map[streamID]*room
+	empty chan struct{} // not nil: closed when the last room has gone
+}
+
+func (t *roomTable) slot(id streamID) *roomSlot { return &t.slots[id.object[0]%tableSlots] }
+
+func (t *roomTable) get(id streamID) *room {
+	slot := t.slot(id)
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
+	return slot.rooms[id]
+}
+
+// with calls f with the room and its lock held, unless there is none and create
+// is nil. A room that has no seat afterwards is forgotten.
+func (t *roomTable) with(id streamID, create func(streamID) *room, f func(r *room)) *room {
+	slot := t.slot(id)
+	for {
+		slot.mu.Lock()
+		r := slot.rooms[id]
+		if r == nil {
+			if create == nil {
+				slot.mu.Unlock()
+				return nil
+			}
+			r = create(id)
+			if slot.rooms == nil {
+				slot.rooms = make(map[streamID]*room)
+			}
+			slot.rooms[id] = r
+		}
+		slot.mu.Unlock()
+		r.mu.Lock()
+		if r.dead {
+			r.mu.Unlock()
+			continue
+		}
+		f(r)
+		empty := len(r.seats) == 0
+		r.mu.Unlock()
+		if empty {
+			slot.forget(r)
+		}
+		return r
+	}
+}
+
+func (slot *roomSlot) forget(r *room) {
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.seats) > 0 || r.dead {
+		return
+	}
+	r.dead = true
+	delete(slot.rooms, r.id)
+	r.relay.unwatch(r)
+	if len(slot.rooms) == 0 && slot.empty != nil {
+		close(slot.empty)
+		slot.empty = nil
+	}
+}
+
+// all gives the rooms of this moment.
+func (t *roomTable) all() []*room {
+	var all []*room
+	for i := range t.slots {
+		slot := &t.slots[i]
+		slot.mu.Lock()
+		for _, r := range slot.rooms {
+			all = append(all, r)
+		}
+		slot.mu.Unlock()
+	}
+	return all
+}
+
+// drained waits until no room is left, or ctx has ended.
+func (t *roomTable) drained(ctx context.Context) {
+	for i := range t.slots {
+		slot := &t.slots[i]
+		slot.mu.Lock()
+		if len(slot.rooms) == 0 {
+			slot.mu.Unlock()
+			continue
+		}
+		if slot.empty == nil {
+			slot.empty = make(chan struct{})
+		}
+		empty := slot.empty
+		slot.mu.Unlock()
+		select {
+		case <-empty:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// seat is a socket of a room, from the request that asks for it until its object
+// knows of its end.
+type seat struct {
+	id      actor.SocketID
+	opening *opening // not nil: the object has not accepted it yet
+	gone    bool     // its gateway knows that it has ended
+	waiting []pending
+	closing *closing // the client's side is gone, which the object does not know yet
+	told    bool     // closing is on its way
+}
+
+// pending is a message that was not sent to the owner yet.
+type pending struct {
+	number  uint64
+	message actor.Message
+}
