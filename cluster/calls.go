@@ -32,6 +32,9 @@ func (n *Node) answer(ctx context.Context, q peerRequest) peerAnswer {
 			return peerAnswer{Refused: err.Error()}
 		}
 		return peerAnswer{}
+	case q.View != nil:
+		view := n.view(ctx)
+		return peerAnswer{View: &view}
 	default:
 		return peerAnswer{Refused: "this version does not know what is asked"}
 	}
@@ -133,9 +136,22 @@ func (n *Node) changeReplica(ctx context.Context, c replicaChange) error {
 	return g.change(ctx, c)
 }
 
+// DecommissionError is the control leader's refusal to let a node go, or to take
+// it back. Asking again helps only when something has changed.
+type DecommissionError struct {
+	Node   placement.NodeID
+	Reason string // for an operator
+}
+
+func (e *DecommissionError) Error() string {
+	return fmt.Sprintf("cluster: decommission %s: refused: %s", e.Node, e.Reason)
+}
+
 // Decommission begins to move everything away from a node, which then leaves the
-// cluster. Status tells how far that is. Without force it is refused where fewer
-// than three nodes would be left, or none could hold the shards.
+// cluster. Overview tells how far that is. Without force it is refused where fewer
+// than three nodes would be left, or none could hold the shards; the error is a
+// DecommissionError then. After any other error it may have begun, and may be asked
+// for again.
 func (n *Node) Decommission(ctx context.Context, node placement.NodeID, force bool) error {
 	return n.askLeader(ctx, leaveRequest{Node: node, Force: force})
 }
@@ -168,7 +184,7 @@ func (n *Node) askLeader(ctx context.Context, q leaveRequest) error {
 			return nil
 		}
 		if answer.Refused != "" && !answer.Later {
-			return fmt.Errorf("cluster: decommission %s: %w: %s", q.Node, errPeerRefused, answer.Refused)
+			return &DecommissionError{Node: q.Node, Reason: answer.Refused}
 		}
 		timer := time.NewTimer(leaderPause)
 		select {

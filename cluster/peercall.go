@@ -37,6 +37,8 @@ type peerRequest struct {
 	// Owned asks, at that look, what the node knows about the shards that it owns.
 	Owned  *look          `json:"owned,omitempty"`
 	Change *replicaChange `json:"change,omitempty"`
+	// View asks what the node would say of itself to an operator.
+	View *struct{} `json:"view,omitempty"`
 }
 
 // peerAnswer has what was asked for, or why not.
@@ -58,6 +60,8 @@ type peerAnswer struct {
 	// Stopped are those that wait for an operator: they shall get neither vote nor
 	// leadership.
 	Stopped []uint64 `json:"stopped,omitempty"`
+
+	View *nodeView `json:"view,omitempty"`
 }
 
 // leaveRequest asks the control leader to decommission a node.

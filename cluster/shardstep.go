@@ -173,7 +173,7 @@ func (s *steward) step(ctx context.Context, shard placement.ShardID, o ownedShar
 		}
 		c.Replica = id.serverID()
 	}
-	s.log.Info("shard moves", "shard", shard, "step", step.Kind, "replica", c.Replica, "owner", o.node)
+	s.log.Debug("shard moves", "shard", shard, "step", step.Kind, "replica", c.Replica, "owner", o.node)
 	return s.send(ctx, o.node, c)
 }
 

@@ -131,6 +131,7 @@ func (s *steward) lead(ctx context.Context, term uint64) {
 	s.gone, s.fresh = make(map[string]time.Time), make(map[uint64]bool)
 	s.lost, s.stopped = make(map[uint64]bool), make(map[uint64]bool)
 	s.placed, s.said = "", make(map[placement.ShardID]placement.StepKind)
+	told := newMoveLog(s.log)
 	for s.at = (look{Term: term, Number: 1}); ctx.Err() == nil && s.leads(); s.at.Number++ {
 		moves, err := s.look(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -138,6 +139,7 @@ func (s *steward) lead(ctx context.Context, term uint64) {
 		}
 		moves.Leading = true
 		moves.Settled = moves.Settled && err == nil
+		told.note(moves, time.Now())
 		s.publish(moves)
 		if moves.Settled {
 			s.pause(ctx, stewardRest)
