@@ -61,10 +61,12 @@ func TestOverview(t *testing.T) {
 		}
 		m.nodes["c"].halt()
 		m.nodes["d"].halt()
-		o = a.Overview(t.Context())
-		if o.State != ConditionNoMajority || !o.State.Degraded() {
-			t.Errorf("with one of three nodes: state %s, want %s", o.State, ConditionNoMajority)
-		}
+		m.eventually("no majority", 5*time.Second, func() error {
+			if o := a.Overview(t.Context()); o.State != ConditionNoMajority || !o.State.Degraded() {
+				return fmt.Errorf("state %s", o.State)
+			}
+			return nil
+		})
 	})
 }
 
