@@ -39,7 +39,11 @@ func NewPeers(dial func(ctx context.Context, node string) (net.Conn, error)) *Pe
 			if err != nil {
 				return nil, fmt.Errorf("transport: node %q: %w", address, err)
 			}
-			return dial(ctx, node)
+			conn, err := dial(ctx, node)
+			if err != nil {
+				return nil, err
+			}
+			return &peerConn{Conn: conn}, nil
 		},
 		DisableCompression:    true,
 		MaxIdleConnsPerHost:   forwardIdlePerPeer,
@@ -51,26 +55,76 @@ func NewPeers(dial func(ctx context.Context, node string) (net.Conn, error)) *Pe
 // Close closes the connections that carry no call.
 func (p *Peers) Close() { p.http.CloseIdleConnections() }
 
-// forward sends a call to its owner and copies the answer to w. Until a
-// connection was had nothing was sent, so the call certainly did not run; after
-// that only the owner's own word proves it.
+// peerConn counts what may have been sent, so that a call whose connection turns
+// out to be dead is known not to have run.
+type peerConn struct {
+	net.Conn
+	writes atomic.Int64 // begun
+}
+
+// Write implements net.Conn.
+func (c *peerConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// sending is a call on its connection.
+type sending struct {
+	conn   *peerConn
+	before int64 // writes when the call got the connection, which carries one call at a time
+	reused bool
+}
+
+// refusal says that a call certainly did not run, so that it may be sent again.
+type refusal struct {
+	cause  error
+	unsent bool // nothing was sent, since the connection, which was used before, was dead
+	hint   Hint // the owner that the asked node knows of; zero = none
+}
+
+// Error implements error.
+func (r *refusal) Error() string { return r.cause.Error() }
+
+// Unwrap implements errors.Unwrap.
+func (r *refusal) Unwrap() error { return r.cause }
+
+// forward sends a call to its owner and copies the answer to w. It is sent once.
+// As long as nothing was written to a connection the call certainly did not run;
+// after that only the owner's own word proves it.
 func (p *Peers) forward(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID, node string) error {
-	var sending atomic.Bool
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sending.Store(true) }})
+	var last atomic.Pointer[sending]
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		conn := info.Conn.(*peerConn) //nolint:errcheck // DialContext makes no other
+		last.Store(&sending{conn: conn, before: conn.writes.Load(), reused: info.Reused})
+	}})
 	resp, err := p.http.RoundTrip(outgoing(ctx, r, target, socket, node))
-	switch {
-	case err != nil && r.Context().Err() != nil:
-		return actor.ErrCallerLeft
-	case err != nil && sending.Load():
+	if err != nil {
+		s := last.Load()
+		unsent := s == nil || s.conn.writes.Load() == s.before
+		switch {
+		case r.Context().Err() != nil:
+			return actor.ErrCallerLeft
+		case unsent:
+			cause := fmt.Errorf("%w: node %s cannot be reached: %w", actor.ErrNotOwner, node, err)
+			return &refusal{cause: cause, unsent: s != nil && s.reused}
+		}
 		return fmt.Errorf("%w: the link to node %s broke: %w", actor.ErrOutcomeUnknown, node, err)
-	case err != nil:
-		return fmt.Errorf("%w: node %s cannot be reached: %w", actor.ErrNotOwner, node, err)
 	}
 	defer resp.Body.Close()
 	if word := resp.Header.Get(headerError); word != "" {
-		return fmt.Errorf("transport: node %s: %w", node, errorOfPeer(word))
+		return refusalOf(fmt.Errorf("transport: node %s: %w", node, errorOfPeer(word)), resp.Header)
 	}
 	return copyAnswer(w, resp)
+}
+
+// refusalOf says whether the owner's error is one after which another node may
+// be asked. One that is stopping gives its shards away.
+func refusalOf(err error, h http.Header) error {
+	if !errors.Is(err, actor.ErrNotOwner) && !errors.Is(err, actor.ErrClosing) {
+		return err
+	}
+	hint, _ := parseHint(h.Get(headerOwner))
+	return &refusal{cause: err, hint: hint}
 }
 
 // outgoing makes the request between nodes. The path and query are those that
@@ -81,12 +135,19 @@ func outgoing(ctx context.Context, r *http.Request, target actor.Target, socket 
 	u := *r.URL
 	u.Scheme, u.Host = "http", net.JoinHostPort(node, "0")
 	out.URL, out.RequestURI, out.Close = &u, "", false
-	for _, own := range []string{headerName, headerSocket, headerError, headerSwitch} {
+	out.GetBody = nil
+	if out.Body == nil || out.Body == http.NoBody {
+		out.Body = &emptyBody{}
+	}
+	for _, own := range []string{headerName, headerSocket, headerError, headerSwitch, headerPlace, headerOwner} {
 		out.Header.Del(own)
 	}
 	out.Header.Set(headerClass, target.Class)
 	out.Header.Set(headerObject, target.ID.String())
 	out.Header.Set(headerClient, r.RemoteAddr)
+	if place, ok := actor.PlaceOf(ctx); ok {
+		out.Header.Set(headerPlace, formatPlace(place))
+	}
 	if target.Name != "" {
 		out.Header.Set(headerName, url.PathEscape(target.Name))
 	}
@@ -105,6 +166,17 @@ func outgoing(ctx context.Context, r *http.Request, target actor.Target, socket 
 	}
 	return out
 }
+
+// emptyBody keeps net/http from sending a call again by itself: it does so with
+// what it holds for idempotent, a GET or a header Idempotency-Key, if there is no
+// body or a way to get it anew. An object may count its GETs.
+type emptyBody struct{}
+
+// Read implements io.Reader.
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Close implements io.Closer.
+func (emptyBody) Close() error { return nil }
 
 // copyAnswer writes the owner's answer as it comes. A break after the head
 // aborts the client's connection, so that the client sees it too.

@@ -25,6 +25,7 @@ type PeerServer struct {
 	log      *slog.Logger
 	http     *http.Server
 	incoming *handedListener
+	hints    Hints // nil: none; fixed before the first call
 }
 
 // NewPeerServer makes a server for the connections that Accept is given.
@@ -38,6 +39,10 @@ func NewPeerServer(local Dispatcher, log *slog.Logger) *PeerServer {
 	}
 	return s
 }
+
+// UseHints has refusals name the owner that this node knows of. It is called
+// before the first connection.
+func (s *PeerServer) UseHints(h Hints) { s.hints = h }
 
 // Accept takes over a connection from a peer.
 func (s *PeerServer) Accept(conn net.Conn) { s.incoming.hand(conn) }
@@ -67,16 +72,35 @@ func (s *PeerServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	if text := r.Header.Get(headerPlace); text != "" {
+		place, err := parsePlace(text)
+		if err != nil {
+			s.refuse(w, target.ID, err)
+			return
+		}
+		r = r.WithContext(actor.WithPlace(r.Context(), func() actor.Place { return place }))
+		r.Header.Del(headerPlace)
+	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // always possible with HTTP/1.1
 	err = s.local.Dispatch(&peerAnswer{ResponseWriter: w}, r, target, socket)
 	if errors.Is(err, actor.ErrCallerLeft) {
 		panic(http.ErrAbortHandler)
 	}
 	if err != nil {
-		clear(w.Header())
-		w.Header().Set(headerError, peerError(err))
-		w.WriteHeader(http.StatusServiceUnavailable)
+		s.refuse(w, target.ID, err)
 	}
+}
+
+// refuse answers with an error instead of an answer.
+func (s *PeerServer) refuse(w http.ResponseWriter, object actor.ID, err error) {
+	clear(w.Header())
+	w.Header().Set(headerError, peerError(err))
+	if s.hints != nil && (errors.Is(err, actor.ErrNotOwner) || errors.Is(err, actor.ErrClosing)) {
+		if hint, ok := s.hints.Hint(object); ok {
+			w.Header().Set(headerOwner, formatHint(hint))
+		}
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 // incomingCall reads what outgoing wrote, and makes the request what the client sent.

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-dev/holdfast/actor"
@@ -16,6 +18,8 @@ const (
 	headerClient = "Holdfast-Client" // address of the client
 	headerError  = "Holdfast-Error"  // a word of peerWord; the call has no answer
 	headerSwitch = "Holdfast-Switch" // the object accepted the socket
+	headerPlace  = "Holdfast-Place"  // of a stub's call, see formatPlace; absent in others
+	headerOwner  = "Holdfast-Owner"  // with an error: who owns the object instead, see formatHint
 )
 
 // peerWord is an error between nodes. The order matters as in problemOf: the
@@ -80,4 +84,41 @@ func errorOfPeer(word string) error {
 		return errPeer
 	}
 	return actor.ErrOutcomeUnknown
+}
+
+var errPeerForm = fmt.Errorf("%w: transport: a header between nodes that this version does not know", actor.ErrRefused)
+
+// formatPlace gives start number, stub, number and base, in decimal.
+func formatPlace(p actor.Place) string {
+	return fmt.Sprintf("%d %d %d %d", p.Start, p.Stub, p.Number, p.Base)
+}
+
+func parsePlace(text string) (p actor.Place, err error) {
+	fields := strings.Split(text, " ")
+	into := []*uint64{&p.Start, &p.Stub, &p.Number, &p.Base}
+	if len(fields) != len(into) {
+		return actor.Place{}, errPeerForm
+	}
+	for i, field := range fields {
+		if *into[i], err = strconv.ParseUint(field, 10, 64); err != nil {
+			return actor.Place{}, errPeerForm
+		}
+	}
+	if p.Base == 0 || p.Base > p.Number {
+		return actor.Place{}, errPeerForm
+	}
+	return p, nil
+}
+
+// formatHint gives the ownership in decimal and the name of the node.
+func formatHint(h Hint) string { return strconv.FormatUint(h.Ownership, 10) + " " + h.Node }
+
+// parseHint gives no hint for what it cannot read: a hint is never needed.
+func parseHint(text string) (Hint, bool) {
+	number, node, ok := strings.Cut(text, " ")
+	ownership, err := strconv.ParseUint(number, 10, 64)
+	if !ok || err != nil || ownership == 0 || node == "" {
+		return Hint{}, false
+	}
+	return Hint{Node: node, Ownership: ownership}, true
 }

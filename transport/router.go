@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -16,9 +15,6 @@ const (
 	// ownerPause is how long a call waits before it asks again whoever refused
 	// it, if nobody tells of a new owner before.
 	ownerPause = 25 * time.Millisecond
-	// replayBytes bounds what is kept of a body so that a refused call can be
-	// sent again.
-	replayBytes = 1 << 20
 )
 
 // Owner is the node that owned a shard when this node last heard. It may be
@@ -28,6 +24,12 @@ type Owner struct {
 	Local bool // it is this node
 }
 
+// Hint is what a node that was asked for an object of another's says of its owner.
+type Hint struct {
+	Node      string
+	Ownership uint64 // of the hint with the greater number the other is outdated
+}
+
 // Resolver finds the owner of an object.
 type Resolver interface {
 	// Owner gives the owner of the object's shard, if one is known, and a channel
@@ -35,14 +37,24 @@ type Resolver interface {
 	Owner(object actor.ID) (owner Owner, ok bool, changed <-chan struct{})
 }
 
-// Router is the Dispatcher of a node in a cluster: it runs events on this node
+// Hints are what nodes tell each other of owners besides.
+type Hints interface {
+	// Hint gives the newest hint that this node has.
+	Hint(object actor.ID) (Hint, bool)
+	// Learn takes a hint and gives the owner that it names; false if there is no such node.
+	Learn(object actor.ID, hint Hint) (Owner, bool)
+}
+
+// Router is the way to all objects of a cluster: it runs events on this node
 // where it owns the object, and sends them to the owner otherwise, one hop. It
 // sends a call again only if it certainly did not run.
 type Router struct {
+	// Fixed before the first call.
 	local    Dispatcher // of this node's own objects
 	resolver Resolver
 	peers    *Peers
-	relay    *Relay // nil: sockets reach objects of this node only
+	hints    Hints  // nil: none
+	relay    *Relay // of sockets; nil: there is none
 }
 
 // NewRouter makes a router.
@@ -50,32 +62,36 @@ func NewRouter(local Dispatcher, resolver Resolver, peers *Peers) *Router {
 	return &Router{local: local, resolver: resolver, peers: peers}
 }
 
+// UseHints has the router follow the hints in refusals. It is called before the first call.
+func (rt *Router) UseHints(h Hints) { rt.hints = h }
+
 // IDs implements Dispatcher.
 func (rt *Router) IDs(class string) (actor.IDSource, bool) { return rt.local.IDs(class) }
 
 // Dispatch implements Dispatcher.
 func (rt *Router) Dispatch(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
-	if rt.relay != nil && socket != (actor.SocketID{}) {
-		return rt.relay.open(w, r, target, socket, func(w http.ResponseWriter) error {
-			return rt.dispatch(w, r, target, socket)
-		})
+	if socket == (actor.SocketID{}) || rt.relay == nil {
+		return rt.route(w, r, target, socket)
 	}
-	return rt.dispatch(w, r, target, socket)
+	return rt.relay.open(w, r, target, socket, func(w http.ResponseWriter) error { return rt.route(w, r, target, socket) })
 }
 
-// dispatch looks for the owner until one has taken the call, or patience is over.
-func (rt *Router) dispatch(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
+// route finds the owner and has it run the call.
+func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
 	body := newReplayBody(r)
 	patience := time.NewTimer(ownerWait)
 	defer patience.Stop()
+	var newest uint64 // ownership in the newest hint that was followed
 	for {
 		owner, ok, changed := rt.resolver.Owner(target.ID)
 		err := actor.ErrNotOwner
-		if ok {
+		for follow := ok; follow; {
 			err = rt.send(w, body.attach(r), target, socket, owner)
-			if !errors.Is(err, actor.ErrNotOwner) || !body.rewind() {
+			refusal, refused := errors.AsType[*refusal](err)
+			if !refused && !errors.Is(err, actor.ErrNotOwner) || !body.whole() {
 				return err
 			}
+			owner, follow = rt.better(target.ID, owner, refusal, &newest)
 		}
 		if !rt.pause(r.Context(), patience, changed, ok) {
 			return err
@@ -84,7 +100,7 @@ func (rt *Router) dispatch(w http.ResponseWriter, r *http.Request, target actor.
 }
 
 func (rt *Router) send(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID, owner Owner) error {
-	if rt.relay != nil && socket != (actor.SocketID{}) {
+	if socket != (actor.SocketID{}) && rt.relay != nil {
 		if err := rt.relay.prepare(r.Context(), target.ID, socket, owner); err != nil {
 			return err
 		}
@@ -93,6 +109,22 @@ func (rt *Router) send(w http.ResponseWriter, r *http.Request, target actor.Targ
 		return rt.local.Dispatch(w, r, target, socket)
 	}
 	return rt.peers.forward(w, r, target, socket, owner.Node)
+}
+
+// better says whom to ask at once after a refusal: the same node if the
+// connection was dead, another if the refusal names one that this call did not know of.
+func (rt *Router) better(object actor.ID, asked Owner, r *refusal, newest *uint64) (Owner, bool) {
+	switch {
+	case r == nil:
+		return Owner{}, false
+	case r.unsent:
+		return asked, true
+	case rt.hints == nil || r.hint.Ownership <= *newest:
+		return Owner{}, false
+	}
+	*newest = r.hint.Ownership
+	owner, ok := rt.hints.Learn(object, r.hint)
+	return owner, ok && owner != asked
 }
 
 // pause waits for a better answer of the resolver; false when patience or the client is gone.
@@ -113,58 +145,3 @@ func (rt *Router) pause(ctx context.Context, patience *time.Timer, changed <-cha
 	}
 	return true
 }
-
-// replayBody keeps what was read of a body, up to replayBytes.
-type replayBody struct {
-	src  io.ReadCloser
-	kept []byte
-	at   int  // next byte of kept to give
-	lost bool // more was read than is kept
-}
-
-func newReplayBody(r *http.Request) *replayBody {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil
-	}
-	return &replayBody{src: r.Body}
-}
-
-// attach gives the request with the body from its beginning.
-func (b *replayBody) attach(r *http.Request) *http.Request {
-	if b == nil {
-		return r
-	}
-	r = r.WithContext(r.Context())
-	r.Body = b
-	return r
-}
-
-// rewind goes back to the beginning, if that is still there.
-func (b *replayBody) rewind() bool {
-	if b == nil {
-		return true
-	}
-	b.at = 0
-	return !b.lost
-}
-
-// Read implements io.Reader.
-func (b *replayBody) Read(p []byte) (int, error) {
-	if b.at < len(b.kept) {
-		n := copy(p, b.kept[b.at:])
-		b.at += n
-		return n, nil
-	}
-	n, err := b.src.Read(p)
-	if len(b.kept)+n > replayBytes {
-		b.lost, b.kept, b.at = true, nil, 0
-	}
-	if !b.lost {
-		b.kept = append(b.kept, p[:n]...)
-		b.at = len(b.kept)
-	}
-	return n, err
-}
-
-// Close implements io.Closer. The server closes the client's body itself.
-func (b *replayBody) Close() error { return nil }
