@@ -56,9 +56,10 @@ func (g *group) handOverTo(ctx context.Context, node string) error {
 
 // transfer does it, on run's goroutine, between two ownerships.
 func (g *group) transfer(h *handover) {
+	term := g.raft.CurrentTerm()
 	if g.port != nil {
 		// First: the transfer's election does not wait for anybody's time-out.
-		g.port.endLease(g.raft.CurrentTerm())
+		g.port.endLease(term)
 	}
 	var err error
 	if h.to == "" {
@@ -68,8 +69,15 @@ func (g *group) transfer(h *handover) {
 	} else {
 		err = g.raft.LeadershipTransferToServer(h.to, to.address()).Error()
 	}
-	if err != nil {
-		err = fmt.Errorf("cluster: hand over shard %d: %w", g.shard, err)
+	h.answer <- g.outcome(term, err)
+}
+
+// outcome is that of a transfer for which the library gives err. The new leader's
+// election may come before its answer to this one: who leads no more in that term
+// has handed over, whatever became of the answer.
+func (g *group) outcome(term uint64, err error) error {
+	if err == nil || g.raft.State() != raft.Leader || g.raft.CurrentTerm() != term {
+		return nil
 	}
-	h.answer <- err
+	return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, err)
 }

@@ -158,6 +158,10 @@ func (p *raftPort) processVote(in *inbound) muxAnswer {
 	if cfg.silent(p.group) {
 		return muxAnswer{refused: refusedSilent}
 	}
+	if answer.ok && in.message.kind == messagePreVote {
+		now := time.Now()
+		p.promised.Store(&now)
+	}
 	return answer
 }
 

@@ -34,6 +34,8 @@ type raftPort struct {
 	hooks   atomic.Pointer[raftHooks]
 	handler atomic.Pointer[func(raft.RPC)] // of heartbeats
 
+	promised atomic.Pointer[time.Time] // when a pre-vote was last granted
+
 	// changing is held while the library processes what may change its term or its
 	// leader; heartbeats then do not pass it by.
 	changing sync.RWMutex
@@ -132,6 +134,15 @@ func (p *raftPort) follower(id raft.ServerID) (healthy bool, matched uint64) {
 	}
 	matched, heard := p.progress.get(id, hooks.term())
 	return time.Since(heard) < healthyTimeouts*p.mux.cfg.timeout, matched
+}
+
+// courted says when another replica was last told that it would get this one's
+// vote; zero: never.
+func (p *raftPort) courted() time.Time {
+	if at := p.promised.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // replica parses an ID and keeps the result.

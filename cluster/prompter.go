@@ -12,6 +12,9 @@ const (
 	// both noticed that the leader is gone, in hundredths of a heartbeat time-out:
 	// enough for the first to be elected.
 	promptStagger = 12
+	// promptCourtesy is how long a replica that has promised its vote to another
+	// leaves it the way, in the same unit.
+	promptCourtesy = 24
 	// promptPeriods is how often at most the prompter looks in a heartbeat time-out.
 	promptPeriods = 50
 )
@@ -115,7 +118,14 @@ func (g *group) prompt(now time.Time) (next time.Time, again bool) {
 	if rank < 0 {
 		return now.Add(g.timeout), true
 	}
-	if due := since.Add(g.timeout + time.Duration(rank)*g.timeout/100*promptStagger); now.Before(due) {
+	due := since.Add(g.timeout + time.Duration(rank)*g.timeout/100*promptStagger)
+	if g.port != nil {
+		// Two that ask for votes at the same time both lose a round.
+		if courtesy := g.port.courted().Add(g.timeout / 100 * promptCourtesy); due.Before(courtesy) {
+			due = courtesy
+		}
+	}
+	if now.Before(due) {
 		return due, true
 	}
 	g.prompts.last = now
