@@ -136,8 +136,8 @@ func outgoing(ctx context.Context, r *http.Request, target actor.Target, socket 
 	u.Scheme, u.Host = "http", net.JoinHostPort(node, "0")
 	out.URL, out.RequestURI, out.Close = &u, "", false
 	out.GetBody = nil
-	if out.Body == nil || out.Body == http.NoBody {
-		out.Body = &emptyBody{}
+	if (out.Body == nil || out.Body == http.NoBody) && heldIdempotent(out) {
+		out.Body = emptyBody{}
 	}
 	for _, own := range []string{headerName, headerSocket, headerError, headerSwitch, headerPlace, headerOwner} {
 		out.Header.Del(own)
@@ -167,9 +167,18 @@ func outgoing(ctx context.Context, r *http.Request, target actor.Target, socket 
 	return out
 }
 
-// emptyBody keeps net/http from sending a call again by itself: it does so with
-// what it holds for idempotent, a GET or a header Idempotency-Key, if there is no
-// body or a way to get it anew. An object may count its GETs.
+// heldIdempotent says whether net/http sends a call without a body again by itself
+// when the connection breaks. An object may count its GETs.
+func heldIdempotent(r *http.Request) bool {
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+}
+
+// emptyBody keeps net/http from that: it is a body that cannot be had again. With
+// the methods above nothing of it is sent.
 type emptyBody struct{}
 
 // Read implements io.Reader.
@@ -185,6 +194,7 @@ func copyAnswer(w http.ResponseWriter, resp *http.Response) error {
 	maps.Copy(h, resp.Header)
 	if h.Get(headerSwitch) != "" {
 		h.Del(headerSwitch)
+	h.Del("Connection") // it is about the connection between the nodes
 		w.WriteHeader(http.StatusSwitchingProtocols)
 		return nil
 	}

@@ -210,3 +210,39 @@ func TestForwardSendsABodyAgainThatIsStillBeingSent(t *testing.T) {
 		}
 	})
 }
+
+// What an object leaves of a body unread is never taken for another call.
+func TestForwardedBodyThatIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHop(t)
+		var paths []string
+		h.there.dispatch = func(w http.ResponseWriter, r *http.Request, _ actor.Target, _ actor.SocketID) error {
+			paths = append(paths, r.URL.Path)
+			if r.URL.Path == "/leaves-body" {
+				if err := http.NewResponseController(w).SetReadDeadline(time.Now()); err != nil {
+					return err
+				}
+				io.Copy(io.Discard, r.Body) // as the runtime ends its own reading
+			}
+			return nil
+		}
+		forged := "POST /forged HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n"
+		for range 3 {
+			for _, length := range []int64{int64(len(forged)), -1} {
+				body, feed := io.Pipe()
+				time.AfterFunc(10*time.Millisecond, func() { io.WriteString(feed, forged); feed.Close() })
+				r := httptest.NewRequest("POST", "/leaves-body", body)
+				r.ContentLength = length
+				if _, err := h.call(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := h.call(httptest.NewRequest("GET", "/next", nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Join(paths, " "); got != strings.TrimSpace(strings.Repeat("/leaves-body /leaves-body /next ", 3)) {
+			t.Errorf("the owner ran %q", got)
+		}
+	})
+}

@@ -18,6 +18,10 @@ import (
 // peerHeaderTimeout bounds the arrival of a forwarded call's head.
 const peerHeaderTimeout = 10 * time.Second
 
+// peerBodyStall bounds the silence in a forwarded body. The gateway has a bound of
+// its own, which is for the client and normally the lower one.
+const peerBodyStall = time.Minute
+
 // PeerServer runs the calls that other nodes forward, on objects of this node
 // only: a call that is not for this node is refused, never forwarded again.
 type PeerServer struct {
@@ -65,34 +69,46 @@ func (s *PeerServer) Shutdown(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (s *PeerServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	_ = rc.EnableFullDuplex() // always possible with HTTP/1.1
+	a := &peerAnswer{answer: answer{ResponseWriter: w}}
+	if r.Body != nil && r.Body != http.NoBody {
+		a.body = &stallBody{body: r.Body, conn: rc, stall: peerBodyStall}
+		defer a.body.leave()
+		r.Body = a.body
+	}
 	target, socket, err := s.incomingCall(r)
 	if err != nil {
 		s.log.Warn("a peer sent a call that this version does not understand", "error", err)
-		w.Header().Set(headerError, peerError(err))
-		w.WriteHeader(http.StatusBadRequest)
+		s.refuse(a, target.ID, err)
 		return
 	}
 	if text := r.Header.Get(headerPlace); text != "" {
 		place, err := parsePlace(text)
 		if err != nil {
-			s.refuse(w, target.ID, err)
+			s.refuse(a, target.ID, err)
 			return
 		}
 		r = r.WithContext(actor.WithPlace(r.Context(), func() actor.Place { return place }))
 		r.Header.Del(headerPlace)
 	}
-	_ = http.NewResponseController(w).EnableFullDuplex() // always possible with HTTP/1.1
-	err = s.local.Dispatch(&peerAnswer{ResponseWriter: w}, r, target, socket)
+	err = s.local.Dispatch(a, r, target, socket)
 	if errors.Is(err, actor.ErrCallerLeft) {
 		panic(http.ErrAbortHandler)
 	}
-	if err != nil {
-		s.refuse(w, target.ID, err)
+	switch {
+	case err != nil:
+		s.refuse(a, target.ID, err)
+	case a.status == 0:
+		a.WriteHeader(http.StatusOK)
 	}
 }
 
 // refuse answers with an error instead of an answer.
-func (s *PeerServer) refuse(w http.ResponseWriter, object actor.ID, err error) {
+func (s *PeerServer) refuse(w *peerAnswer, object actor.ID, err error) {
+	if w.body != nil {
+		w.body.leave() // before the answer, which waits for whoever still reads
+	}
 	clear(w.Header())
 	w.Header().Set(headerError, peerError(err))
 	if s.hints != nil && (errors.Is(err, actor.ErrNotOwner) || errors.Is(err, actor.ErrClosing)) {
@@ -133,9 +149,11 @@ func (s *PeerServer) incomingCall(r *http.Request) (target actor.Target, socket 
 	return target, socket, nil
 }
 
-// peerAnswer turns a 101 into an answer that the link can carry.
+// peerAnswer is an answer that turns a 101 into what the link can carry. If the
+// call's body was not read to its end the connection ends with the answer:
+// otherwise what is left of it would be taken for the next call.
 type peerAnswer struct {
-	http.ResponseWriter
+	answer
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -144,14 +162,8 @@ func (a *peerAnswer) WriteHeader(status int) {
 		a.Header().Set(headerSwitch, "websocket")
 		status = http.StatusOK
 	}
-	a.ResponseWriter.WriteHeader(status)
+	a.answer.WriteHeader(status)
 }
-
-// Flush implements http.Flusher.
-func (a *peerAnswer) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flush() }
-
-// Unwrap lets http.ResponseController reach the connection.
-func (a *peerAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // handedListener is a listener for connections that somebody else accepted.
 type handedListener struct {
