@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// maxUnavailable bounds the answers 503 and 504 of a connection in a turn. More is
+// no state in which to measure.
+const maxUnavailable = 100
+
 // warmUpPuts are enough for a first guess of etcd's rate.
 const warmUpPuts = 2000
 
@@ -17,6 +21,8 @@ type turn struct {
 	p50, p99  time.Duration
 	serverCPU time.Duration // per write, of all three
 	clientCPU time.Duration // per write
+
+	unavailable int // writes that were answered 503 or 504; of ours
 }
 
 // turns are those of all rounds. Each figure is the median of its own.
@@ -76,9 +82,9 @@ func oneIncrement(int, int) string { return "/objects/Counter/one/increment" }
 // all clients at its owner, and puts in turns. Otherwise the clients are spread
 // over the nodes, so that two thirds of the requests are passed on.
 func (a *against) throughput(ctx context.Context, t *table, owner int) error {
-	many := load{a.ours.addresses(), a.clients, manyIncrements(a.clients)}
-	one := load{a.ours.addresses(), a.clients, oneIncrement}
-	direct := load{a.ours.addresses()[owner : owner+1], a.clients, oneIncrement}
+	many := load{addresses: a.ours.addresses(), clients: a.clients, path: manyIncrements(a.clients)}
+	one := load{addresses: a.ours.addresses(), clients: a.clients, path: oneIncrement}
+	direct := load{addresses: a.ours.addresses()[owner : owner+1], clients: a.clients, path: oneIncrement}
 	p := puts{endpoints: a.theirs.endpoints, conns: a.etcdConns, clients: a.clients, keys: manyObjects}
 
 	warm := p
@@ -147,6 +153,13 @@ func addTurns(t *table, what string, ours, theirs turns, aim string) {
 	} {
 		t.add(durations(figure.what, of(ours, figure.field), of(theirs, figure.field), "-"))
 	}
+	unavailable := 0
+	for _, t := range ours {
+		unavailable += t.unavailable
+	}
+	if unavailable > 0 {
+		t.add(row{what: "  answers 503 and 504 in all rounds", holdfast: strconv.Itoa(unavailable), other: "-", ratio: "-", aim: "0"})
+	}
 }
 
 func durations(what string, ours, theirs time.Duration, aim string) row {
@@ -169,9 +182,13 @@ func (a *against) increments(ctx context.Context, l load) (turn, error) {
 	if err != nil {
 		return turn{}, err
 	}
+	l.unavailable = maxUnavailable
 	result, err := l.run(ctx, a.slice)
 	if err != nil {
 		return turn{}, err
+	}
+	if len(result.latencies) == 0 {
+		return turn{}, fmt.Errorf("no write of %v was done", a.slice)
 	}
 	ownAfter, err := ownCPU()
 	if err != nil {
@@ -182,6 +199,7 @@ func (a *against) increments(ctx context.Context, l load) (turn, error) {
 	return turn{
 		rate: result.rate, p50: quantile(result.latencies, 0.5), p99: quantile(result.latencies, 0.99),
 		serverCPU: (after.cpu - before.cpu) / writes, clientCPU: (ownAfter - own) / writes,
+		unavailable: result.unavailable,
 	}, err
 }
 
@@ -213,7 +231,7 @@ func (a *against) latency(ctx context.Context, t *table) (owner int, err error) 
 	rate := 1.0 / time.Millisecond.Seconds() // a guess for the length of etcd's first turn
 	for range a.rounds {
 		for i := range members {
-			result, err := a.increments(ctx, load{a.ours.addresses()[i : i+1], 1, oneIncrement})
+			result, err := a.increments(ctx, load{addresses: a.ours.addresses()[i : i+1], clients: 1, path: oneIncrement})
 			if err != nil {
 				return 0, err
 			}

@@ -76,7 +76,7 @@ func (n nodes) checkReplicas(ctx context.Context) error {
 		return err
 	}
 	const clients = 8
-	if _, err := (load{n.addresses(), clients, manyIncrements(clients)}).run(ctx, time.Second); err != nil {
+	if _, err := (load{addresses: n.addresses(), clients: clients, path: manyIncrements(clients)}).run(ctx, time.Second); err != nil {
 		return err
 	}
 	return n.checkReplicated(ctx, before)

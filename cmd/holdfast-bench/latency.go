@@ -26,7 +26,7 @@ func measureLatency(ctx context.Context, o options, dir string, t *table) (err e
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 
-	increments := load{[]string{node.clients}, 1, func(int, int) string { return "/objects/Counter/latency/increment" }}
+	increments := load{addresses: []string{node.clients}, clients: 1, path: func(int, int) string { return "/objects/Counter/latency/increment" }}
 	if _, err := increments.run(ctx, o.slice/4); err != nil { // warms up
 		return err
 	}

@@ -59,7 +59,7 @@ func TestLoad(t *testing.T) {
 	defer server.Close()
 	address := server.Listener.Addr().String()
 
-	good := load{[]string{address}, 1, func(int, int) string { return "/good" }}
+	good := load{addresses: []string{address}, clients: 1, path: func(int, int) string { return "/good" }}
 	result, err := good.run(t.Context(), 20*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -67,9 +67,17 @@ func TestLoad(t *testing.T) {
 	if len(result.latencies) == 0 || len(result.latencies) != answered || result.rate <= 0 {
 		t.Errorf("%d latencies at %v/s, want %d", len(result.latencies), result.rate, answered)
 	}
-	bad := load{[]string{address}, 1, func(int, int) string { return "/bad" }}
+	bad := load{addresses: []string{address}, clients: 1, path: func(int, int) string { return "/bad" }}
 	if _, err := bad.run(t.Context(), time.Minute); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("load that is refused = %v, want an error with the status", err)
+	}
+	bad.unavailable = 3
+	if _, err := bad.run(t.Context(), time.Minute); err == nil {
+		t.Error("load that is refused more often than it may be is no error")
+	}
+	bad.unavailable = 1 << 30
+	if result, err := bad.run(t.Context(), 20*time.Millisecond); err != nil || result.unavailable == 0 || len(result.latencies) != 0 {
+		t.Errorf("load that may be refused: %d refused, %d done, %v", result.unavailable, len(result.latencies), err)
 	}
 }
 

@@ -23,9 +23,9 @@ func measureThroughput(ctx context.Context, o options, dir string, t *table) (er
 	}
 	defer func() { err = errors.Join(err, bare.stop()) }()
 
-	many := load{[]string{node.clients}, o.clients, manyIncrements(o.clients)}
-	one := load{[]string{node.clients}, o.clients, func(int, int) string { return "/objects/Counter/one/increment" }}
-	empty := load{[]string{bare.clients}, o.clients, func(int, int) string { return "/objects/Counter/one/increment" }}
+	many := load{addresses: []string{node.clients}, clients: o.clients, path: manyIncrements(o.clients)}
+	one := load{addresses: []string{node.clients}, clients: o.clients, path: func(int, int) string { return "/objects/Counter/one/increment" }}
+	empty := load{addresses: []string{bare.clients}, clients: o.clients, path: func(int, int) string { return "/objects/Counter/one/increment" }}
 
 	if _, err := many.run(ctx, o.slice); err != nil { // warms up: the objects come to life
 		return err
