@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,8 +19,8 @@ import (
 const (
 	adminHeaderBytes  = 16 << 10
 	adminTimeout      = 10 * time.Second
-	adminWriteTimeout = 30 * time.Second
-	adminScrapes      = 4 // at a time; beyond it 503
+	adminWriteTimeout = 30 * time.Second // profiles have that and what they were asked to take
+	adminScrapes      = 4                // at a time; beyond it 503
 )
 
 // Health answers the operator's questions. Each function returns nil for yes and
@@ -30,24 +31,46 @@ type Health struct {
 	Started func(ctx context.Context) error // the start is over; until then Live is not asked
 }
 
-// Admin is the operator's HTTP server: health paths and metrics. It asks for no
-// password, so it belongs on an address that only operators reach.
+// AdminConfig says what an operator's server serves.
+type AdminConfig struct {
+	Health  Health
+	Metrics prometheus.Gatherer
+	// Operations by their pattern for http.ServeMux, as "POST /drain".
+	Operations map[string]Operation
+	// Token has to come with everything but health and metrics. If it is empty,
+	// they are served on loopback only.
+	Token string
+}
+
+// Admin is the operator's HTTP server: health, metrics, operations and profiles.
+// Health and metrics are for everybody who reaches it.
 type Admin struct {
 	http *http.Server
 }
 
 // NewAdmin makes a server that serves nothing until Serve.
-func NewAdmin(health Health, metrics prometheus.Gatherer, log *slog.Logger) *Admin {
+func NewAdmin(cfg AdminConfig, log *slog.Logger) *Admin {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", answerHealth(health.Live))
-	mux.HandleFunc("GET /readyz", answerHealth(health.Ready))
-	mux.HandleFunc("GET /startupz", answerHealth(health.Started))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+	mux.HandleFunc("GET /livez", answerHealth(cfg.Health.Live))
+	mux.HandleFunc("GET /readyz", answerHealth(cfg.Health.Ready))
+	mux.HandleFunc("GET /startupz", answerHealth(cfg.Health.Started))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
 		MaxRequestsInFlight: adminScrapes,
 	}))
+	guard := newAdminGuard(cfg.Token, log)
+	for pattern, operation := range cfg.Operations {
+		mux.Handle(pattern, guard.protect(operate(operation, log)))
+	}
+	for path, profile := range map[string]http.HandlerFunc{
+		"":        pprof.Index, // and all profiles by their names
+		"cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} {
+		mux.Handle("GET /debug/pprof/"+path, guard.protect(profile))
+	}
 	return &Admin{http: &http.Server{
-		Handler:           mux,
+		Handler:           guard.sameOrigin(explainMisses(mux, log)),
+		BaseContext:       func(l net.Listener) context.Context { return withListener(context.Background(), l.Addr()) },
 		ReadHeaderTimeout: adminTimeout,
 		ReadTimeout:       adminTimeout,
 		WriteTimeout:      adminWriteTimeout,

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,21 +14,83 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestAdmin(t *testing.T) {
+// adminScene is an operator's server that serves until the test ends.
+type adminScene struct {
+	t    *testing.T
+	http *http.Transport
+	log  *logBuffer
+}
+
+const testToken = "a token of 24 characters"
+
+// newAdminScene serves on a network with a token, or without.
+func newAdminScene(t *testing.T, where network, token string) *adminScene {
+	t.Helper()
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "holdfast_test_total", Help: "A test."})
 	registry.MustRegister(counter)
 	counter.Add(3)
 	yes := func(context.Context) error { return nil }
-	a := NewAdmin(Health{
-		Live:    yes,
-		Ready:   func(context.Context) error { return errors.New("2 of 32 shards have no owner") },
-		Started: yes,
-	}, registry, slog.New(slog.DiscardHandler))
-	l, dial := loopback(t)
+	s := &adminScene{t: t, log: &logBuffer{}}
+	a := NewAdmin(AdminConfig{
+		Health: Health{
+			Live:    yes,
+			Ready:   func(context.Context) error { return errors.New("2 of 32 shards have no owner") },
+			Started: yes,
+		},
+		Metrics: registry, Token: token,
+		Operations: map[string]Operation{
+			"GET /show":          func(*http.Request) (any, error) { return map[string]int{"answer": 42}, nil },
+			"POST /do/{name}/it": func(r *http.Request) (any, error) { return r.PathValue("name"), nil },
+			"POST /refuse": func(*http.Request) (any, error) {
+				return nil, &OperatorError{Status: http.StatusServiceUnavailable, Code: "later", Message: "Try again.", Err: errors.New("detail for the log")}
+			},
+			"POST /fail": func(*http.Request) (any, error) { return nil, errors.New("detail for the log") },
+		},
+	}, slog.New(slog.NewTextHandler(s.log, nil)))
+	l, dial := where(t)
 	served := make(chan error, 1)
 	go func() { served <- a.Serve(l) }()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
+	s.http = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
+	t.Cleanup(func() {
+		s.http.CloseIdleConnections()
+		if err := a.Shutdown(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("Shutdown = %v", err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	return s
+}
+
+// call makes a request with header fields in pairs of name and value. Host is one of them.
+func (s *adminScene) call(method, path string, header ...string) (*http.Response, string) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://127.0.0.1"+path, http.NoBody)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := s.http.RoundTrip(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func TestAdmin(t *testing.T) {
+	s := newAdminScene(t, loopback, "")
 	for _, tc := range []struct {
 		method, path string
 		status       int
@@ -38,29 +101,34 @@ func TestAdmin(t *testing.T) {
 		{"GET", "/startupz", 200, "ok\n"},
 		{"GET", "/readyz", 503, "2 of 32 shards have no owner\n"},
 		{"GET", "/metrics", 200, "holdfast_test_total 3"},
-		{"POST", "/livez", 405, ""},
-		{"GET", "/", 404, ""},
+		{"GET", "/show", 200, `"answer": 42`},
+		{"POST", "/do/a%20b/it", 200, `"a b"`},
+		{"POST", "/refuse", 503, `"code": "later"`},
+		{"POST", "/fail", 500, `"code": "internal"`},
+		{"POST", "/livez", 405, `takes GET, HEAD only`},
+		{"GET", "/refuse", 405, `takes POST only`},
+		{"GET", "/", 404, `"code": "not_found"`},
+		{"GET", "/debug/pprof/", 200, "goroutine"},
+		{"GET", "/debug/pprof/heap?debug=1", 200, "heap profile"},
+		{"GET", "/debug/pprof/cmdline", 200, "transport"},
+		{"GET", "/debug/pprof/symbol", 200, "num_symbols"},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), tc.method, "http://node"+tc.path, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
+		resp, body := s.call(tc.method, tc.path)
+		if resp.StatusCode != tc.status || !strings.Contains(body, tc.want) {
+			t.Errorf("%s %s = %d %q, want %d %q", tc.method, tc.path, resp.StatusCode, body, tc.status, tc.want)
 		}
-		resp, err := transport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != tc.status || !strings.Contains(string(body), tc.want) {
-			t.Errorf("%s %s = %d %q, %v, want %d %q", tc.method, tc.path, resp.StatusCode, body, err, tc.status, tc.want)
+		if strings.Contains(body, "detail for the log") {
+			t.Errorf("%s %s = %q: what is for the log is in the answer", tc.method, tc.path, body)
 		}
 	}
-	transport.CloseIdleConnections()
-	if err := a.Shutdown(t.Context()); err != nil {
-		t.Errorf("Shutdown = %v", err)
+	// Who reads an error finds it in the log by its ID.
+	_, body := s.call("POST", "/fail")
+	var e errorBody
+	if err := json.Unmarshal([]byte(body), &e); err != nil || e.Error.ID == "" || !strings.Contains(s.log.String(), e.Error.ID) {
+		t.Errorf("POST /fail = %q, %v, want an ID that is in the log\n%s", body, err, s.log)
 	}
-	if err := <-served; err != nil {
-		t.Errorf("Serve = %v", err)
+	if !strings.Contains(s.log.String(), "detail for the log") || !strings.Contains(s.log.String(), "an operator asks") {
+		t.Errorf("the log lacks details, or who asked:\n%s", s.log)
 	}
 }
 

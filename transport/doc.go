@@ -1,6 +1,6 @@
 // Package transport is every byte between a client and an object: the public
 // HTTP server, the addresses of objects, the errors that the runtime makes, the
-// WebSockets of the clients, and the operator's server with health and metrics.
+// WebSockets of the clients, and the operator's server.
 //
 // The package runs no object. It asks a [Dispatcher], which in a node is
 // actor.Host, and the object's frames come back to the [Gateway], which

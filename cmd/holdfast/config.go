@@ -25,7 +25,7 @@ const (
 // from defaultConfig.
 type Config struct {
 	HTTP  string // where clients are served
-	Admin string // where health and metrics are served, for operators
+	Admin string // where operators are served: health, metrics, operations, profiles
 	Name  string // of the node; "" = the one that the data directory records, else the host's
 	Data  string // directory; created if it is missing
 
@@ -50,6 +50,8 @@ type Config struct {
 	BootstrapExpect int      // nodes that form the cluster together; 0 = this one joins a cluster or is alone
 	Zone            string   // what may fail at once with this node
 	GracePeriod     time.Duration
+
+	AdminTokenFile string // "": operations and profiles are for loopback only
 
 	// What nodes prove to each other with. With none of them the node is alone and
 	// listens to no other.

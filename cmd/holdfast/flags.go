@@ -56,7 +56,8 @@ func newServeCommand(s surroundings) *cobra.Command {
 func addFlags(flags *pflag.FlagSet, cfg *Config) {
 	flags.SortFlags = false
 	flags.StringVar(&cfg.HTTP, "http", cfg.HTTP, "address for clients: HTTP and WebSockets")
-	flags.StringVar(&cfg.Admin, "admin", cfg.Admin, "address for operators: /livez, /readyz, /startupz and /metrics")
+	flags.StringVar(&cfg.Admin, "admin", cfg.Admin, "address for operators: health, metrics, and what 'holdfast status' and its like ask")
+	flags.StringVar(&cfg.AdminTokenFile, "admin-token-file", cfg.AdminTokenFile, "file with a secret of at least 16 bytes that operators have to give, but for health and metrics; without it only loopback is served")
 	flags.StringVar(&cfg.Name, "name", cfg.Name, "name of this node; default: as the data directory records it, else the host name")
 	flags.StringVar(&cfg.Data, "data", cfg.Data, "directory of all that the node keeps; made if missing, used by one process at a time")
 	flags.IntVar(&cfg.Shards, "shards", cfg.Shards, "slices of the object space, a power of two; fixed when the data directory is first used")

@@ -32,13 +32,29 @@ func (n *Node) live(context.Context) error {
 	return nil
 }
 
-// ready: clients may be sent here. A shard without an owner answers 503 for
-// itself and does not take the rest of the node away.
+// ready: clients may be sent here. The node belongs to a cluster, its replicas have
+// once caught up since the start (catchUp), and it is not on its way out. A shard
+// without an owner answers 503 for itself and does not take the rest of the node away.
 func (n *Node) ready(ctx context.Context) error {
 	if n.stopping.Load() {
 		return errors.New("stopping")
 	}
-	return n.hasStarted(ctx)
+	if err := n.hasStarted(ctx); err != nil {
+		return err
+	}
+	// Whoever is out of the cluster hears no more of it: the last word may be lacking.
+	for _, node := range n.cluster.Status().Nodes {
+		if string(node.Node) == n.Name() && (node.State == "left" || node.State == "leaving" && node.Replicas == 0) {
+			return errors.New("decommissioned: the node may be stopped")
+		}
+	}
+	if n.cluster.Draining() {
+		return errors.New("draining: start the node again to take that back")
+	}
+	if n.caught != nil {
+		return n.caught.check()
+	}
+	return nil
 }
 
 func (n *Node) hasStarted(context.Context) error {
@@ -57,15 +73,7 @@ func (n *Node) registerGauges(f promauto.Factory) {
 	gauge("events", "Events that wait or run.", func() float64 { return float64(n.host.Stats().Events) })
 	gauge("held_bytes", "Bytes of bodies, messages, batches and frames under way.", func() float64 { return float64(n.host.Stats().Bytes) })
 	gauge("in_flight_bytes", "Bytes of batches proposed and not answered.", func() float64 { return float64(n.cluster.Status().InFlightBytes) })
-	gauge("shards_owned", "Shards that this node owns.", func() float64 {
-		owned := 0
-		for _, shard := range n.cluster.Status().Shards {
-			if shard.Ownership != 0 {
-				owned++
-			}
-		}
-		return float64(owned)
-	})
+	gauge("shards_owned", "Shards that this node owns.", func() float64 { return float64(n.owned()) })
 	gauge("state_disk_bytes", "Disk space of the state database.", func() float64 {
 		m, err := n.store.Metrics()
 		if err != nil {

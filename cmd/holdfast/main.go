@@ -11,10 +11,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes: a mistake on the command line can be told from a node that failed.
+// Exit codes: a mistake on the command line can be told from a node that failed,
+// and a cluster that is not well from a question that failed.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure  = 1
+	exitUsage    = 2
+	exitDegraded = 3
 )
 
 func main() {
@@ -59,6 +61,9 @@ func execute(ctx context.Context, args []string, s surroundings) int {
 		root.PrintErrln("Run 'holdfast --help' for the flags.")
 		return exitUsage
 	}
+	if errors.Is(err, errDegraded) {
+		return exitDegraded
+	}
 	return exitFailure
 }
 
@@ -83,6 +88,7 @@ func newRootCommand(s surroundings) *cobra.Command {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newServeCommand(s), newVersionCommand())
+	root.AddCommand(newServeCommand(s), newStatusCommand(s), newMembersCommand(s), newShardsCommand(s), newDrainCommand(s),
+		newDecommissionCommand(s), newRecommissionCommand(s), newVersionCommand())
 	return root
 }

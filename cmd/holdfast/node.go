@@ -28,6 +28,9 @@ type Parts struct {
 	Network   *Network // nil: the node is a cluster of one and stays it
 	Log       *slog.Logger
 	Fatal     func(error) // ends the process, because nobody can say what the disk holds; does not return
+	// AdminToken has to come with what changes or shows more than health and
+	// metrics. "": that is for loopback only.
+	AdminToken string
 
 	Classes map[string]actor.Class // nil: objects.Classes
 	FS      vfs.FS                 // nil: the operating system's
@@ -58,6 +61,7 @@ type Node struct {
 	peers   *transport.Peers
 	owner   *transport.PeerServer
 	server  *transport.Server
+	caught  *catchUp
 
 	servers sync.WaitGroup
 	failed  chan error // one slot for each server
@@ -96,7 +100,9 @@ func (p Parts) listeners() []net.Listener {
 func (n *Node) start(ctx context.Context, cfg Config, parts Parts) error {
 	registry, factory := newRegistry()
 	// Operators come first: a node may have to wait long for its peers.
-	n.admin = transport.NewAdmin(n.health(), registry, n.log)
+	n.admin = transport.NewAdmin(transport.AdminConfig{
+		Health: n.health(), Metrics: registry, Operations: n.operations(), Token: parts.AdminToken,
+	}, n.log)
 	n.serve(func() error { return n.admin.Serve(parts.Operators) })
 	if err := n.openCluster(ctx, cfg, parts, factory); err != nil {
 		return err
@@ -114,6 +120,9 @@ func (n *Node) start(ctx context.Context, cfg Config, parts Parts) error {
 	n.opened.Store(true)
 	if err := n.cluster.Start(ctx, n.store); err != nil {
 		return err
+	}
+	if parts.Network != nil {
+		n.caught = startCatchUp(n.cluster.Overview, n.log)
 	}
 	n.started.Store(true)
 	n.serve(func() error { return n.server.Serve(parts.Clients) })
@@ -274,9 +283,14 @@ func (n *Node) Failed() <-chan error { return n.failed }
 // What is still running when ctx ends is cut off. Operators are served until the end.
 func (n *Node) Close(ctx context.Context) error {
 	n.stopping.Store(true)
+	if n.caught != nil {
+		n.caught.close()
+	}
 	var errs []error
 	if n.started.Load() {
-		n.drain(ctx)
+		if err := n.Drain(ctx); err != nil {
+			n.log.Warn("not every shard was handed over before the stop", "error", err)
+		}
 	}
 	if n.server != nil {
 		errs = append(errs, n.server.Shutdown(ctx))
@@ -307,16 +321,15 @@ func (n *Node) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// drainWait bounds how long a node that stops looks for others that take its
-// shards: whoever cannot by then has to notice that the node is gone.
+// drainWait bounds how long a node that drains looks for others that take its
+// shards: whoever cannot by then has to notice when the node is gone.
 const drainWait = 10 * time.Second
 
-// drain hands the node's shards over while it still serves clients, whose calls
-// follow the shards.
-func (n *Node) drain(ctx context.Context) {
+// Drain hands the node's shards over while it still serves clients, whose calls
+// follow the shards. From then on it is not ready and gets no shard back until it
+// is started again.
+func (n *Node) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainWait)
 	defer cancel()
-	if err := n.cluster.Drain(ctx); err != nil {
-		n.log.Warn("not every shard was handed over before the stop", "error", err)
-	}
+	return n.cluster.Drain(ctx)
 }

@@ -37,7 +37,9 @@ func serve(ctx context.Context, cfg Config, s surroundings) error {
 	}
 	log.Info("node is up", "name", node.Name(), "cluster", node.ClusterID(), "took", time.Since(started).Round(time.Millisecond))
 	warnOfOpenDoors(log, "http", parts.Clients)
-	warnOfOpenDoors(log, "admin", parts.Operators)
+	if parts.AdminToken == "" {
+		warnOfOpenDoors(log, "admin", parts.Operators)
+	}
 	if cfg.InsecureInternal {
 		log.Warn("nodes talk without encryption, and trust whoever comes", "flag", "insecure-internal")
 	}
@@ -75,6 +77,9 @@ func listen(ctx context.Context, cfg Config) (parts Parts, err error) {
 		}
 		open = append(open, l)
 		return l, nil
+	}
+	if parts.AdminToken, err = loadAdminToken(cfg.AdminTokenFile); err != nil {
+		return Parts{}, err
 	}
 	if parts.Clients, err = listen("http", cfg.HTTP); err != nil {
 		return Parts{}, err

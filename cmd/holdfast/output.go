@@ -1,0 +1,41 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// table is columns for people. The first row is the header.
+type table [][]string
+
+func (t *table) add(cells ...any) {
+	row := make([]string, len(cells))
+	for i, cell := range cells {
+		row[i] = fmt.Sprint(cell)
+		if row[i] == "" {
+			row[i] = "-"
+		}
+	}
+	*t = append(*t, row)
+}
+
+func (t table) write(w io.Writer) error {
+	const gap = 2
+	columns := tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)
+	for _, row := range t {
+		if _, err := fmt.Fprintln(columns, strings.Join(row, "\t")); err != nil {
+			return err
+		}
+	}
+	return columns.Flush()
+}
+
+// writeJSON is for programs, and for people who look over their shoulders.
+func writeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
