@@ -70,7 +70,7 @@ func measureFanOut(ctx context.Context, o options, dir string, t *table) (err er
 		ratios = append(ratios, float64(sum[1])/float64(sum[0]))
 	}
 	t.add(row{
-		what:     fmt.Sprintf("one chat message to %d sockets; other: a loop of writes", o.sockets),
+		what:     fmt.Sprintf("one chat message to %d sockets; bare: a loop of writes", o.sockets),
 		holdfast: median(roomTimes).Round(10 * time.Microsecond).String(),
 		other:    median(loopTimes).Round(10 * time.Microsecond).String(),
 		ratio:    fmt.Sprintf("%.2f", median(ratios)),

@@ -46,7 +46,7 @@ func measureLatency(ctx context.Context, o options, dir string, t *table) (err e
 		ratios = append(ratios, float64(n)/float64(d))
 	}
 	t.add(row{
-		what:     "p50 of a durable increment, 1 connection; other: one fdatasync",
+		what:     "p50 of a durable increment, 1 connection; bare: one fdatasync",
 		holdfast: median(node50).Round(time.Microsecond).String(),
 		other:    median(disk50).Round(time.Microsecond).String(),
 		ratio:    fmt.Sprintf("%.2f", median(ratios)),
