@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -146,6 +147,19 @@ func TestNeverAnOlderTable(t *testing.T) {
 	}
 	if _, err := n.dir.recallTable(); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("recallTable of a damaged file = %v, want ErrCorrupt", err)
+	}
+}
+
+// TestTableBeforeForm: a snapshot that is taken before the first command keeps where
+// the control group is.
+func TestTableBeforeForm(t *testing.T) {
+	before := &table{Index: 3, Configuration: tableConfiguration{Index: 2, Servers: []stubServer{{ID: "a/0011223344556677/1", Address: "a"}}}}
+	data, err := before.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeTable(data); err != nil || !reflect.DeepEqual(got, before) {
+		t.Errorf("decodeTable = %+v, %v, want %+v", got, err, before)
 	}
 }
 
