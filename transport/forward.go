@@ -102,6 +102,8 @@ func (p *Peers) forward(w http.ResponseWriter, r *http.Request, target actor.Tar
 		s := last.Load()
 		unsent := s == nil || s.conn.writes.Load() == s.before
 		switch {
+		case errors.Is(context.Cause(r.Context()), errOvertaken):
+			return fmt.Errorf("%w: node %s did not answer: %w", actor.ErrOutcomeUnknown, node, errOvertaken)
 		case r.Context().Err() != nil:
 			return actor.ErrCallerLeft
 		case unsent:

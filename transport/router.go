@@ -55,11 +55,13 @@ type Router struct {
 	peers    *Peers
 	hints    Hints  // nil: none
 	relay    *Relay // of sockets; nil: there is none
+
+	overtaken overtaken // calls whose owner may have been replaced
 }
 
 // NewRouter makes a router.
 func NewRouter(local Dispatcher, resolver Resolver, peers *Peers) *Router {
-	return &Router{local: local, resolver: resolver, peers: peers}
+	return &Router{local: local, resolver: resolver, peers: peers, overtaken: overtaken{resolver: resolver}}
 }
 
 // UseHints has the router follow the hints in refusals. It is called before the first call.
@@ -108,7 +110,9 @@ func (rt *Router) send(w http.ResponseWriter, r *http.Request, target actor.Targ
 	if owner.Local {
 		return rt.local.Dispatch(w, r, target, socket)
 	}
-	return rt.peers.forward(w, r, target, socket, owner.Node)
+	ctx, done := rt.overtaken.watch(r.Context(), target.ID, owner.Node)
+	defer done()
+	return rt.peers.forward(w, r.WithContext(ctx), target, socket, owner.Node)
 }
 
 // better says whom to ask at once after a refusal: the same node if the

@@ -1,0 +1,85 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// overtakenLook is how often the calls that wait for another node are looked
+// through. A call whose object has another owner at two looks in a row is given
+// up: the node that was asked can commit and release nothing any more, and what
+// it released before has had that long to arrive. A node that is frozen or cut
+// off says nothing itself, and its connections look healthy.
+const overtakenLook = 250 * time.Millisecond
+
+// errOvertaken ends the wait for a node that is the owner no more.
+var errOvertaken = errors.New("transport: another node has become the owner meanwhile")
+
+// overtaken watches the calls that this node has sent to owners. While there are
+// none it has no goroutine.
+type overtaken struct {
+	resolver Resolver
+
+	mu      sync.Mutex // guards the following fields
+	calls   map[*sentCall]struct{}
+	looking bool
+}
+
+// sentCall is a call that waits for an owner.
+type sentCall struct {
+	object   actor.ID
+	node     string // that was asked
+	cancel   context.CancelCauseFunc
+	replaced int // looks in a row at which there was another owner; look's own
+}
+
+// watch gives the context for a call to a node. done must be called when it is over.
+func (o *overtaken) watch(ctx context.Context, object actor.ID, node string) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	call := &sentCall{object: object, node: node, cancel: cancel}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.calls == nil {
+		o.calls = make(map[*sentCall]struct{})
+	}
+	o.calls[call] = struct{}{}
+	if !o.looking {
+		o.looking = true
+		time.AfterFunc(overtakenLook, o.look)
+	}
+	return ctx, func() {
+		o.mu.Lock()
+		delete(o.calls, call)
+		o.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+// look goes through all calls, and comes back as long as there are any. Only one
+// look runs at a time.
+func (o *overtaken) look() {
+	o.mu.Lock()
+	waiting := slices.Collect(maps.Keys(o.calls))
+	o.mu.Unlock()
+	for _, call := range waiting {
+		owner, ok, _ := o.resolver.Owner(call.object)
+		if !ok || !owner.Local && owner.Node == call.node {
+			call.replaced = 0
+			continue
+		}
+		if call.replaced++; call.replaced >= 2 {
+			call.cancel(errOvertaken)
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.looking = len(o.calls) > 0; o.looking {
+		time.AfterFunc(overtakenLook, o.look)
+	}
+}

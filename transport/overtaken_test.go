@@ -1,0 +1,58 @@
+package transport
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/actor"
+)
+
+// A node that is frozen breaks no connection. Its callers are told that nobody
+// knows, soon after another node has become the owner, and not before.
+func TestCallToAFrozenOwnerEndsWithTheOwnership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHop(t)
+		runs, awake := 0, make(chan struct{})
+		defer close(awake)
+		h.there.dispatch = func(http.ResponseWriter, *http.Request, actor.Target, actor.SocketID) error {
+			runs++
+			<-awake
+			return actor.ErrCallerLeft
+		}
+		frozen := 10 * time.Second
+		time.AfterFunc(frozen-5*time.Second, func() { h.owners.set(Owner{}, false) }) // alone it proves nothing
+		time.AfterFunc(frozen, func() { h.owners.set(Owner{Node: "c"}, true) })
+		began := time.Now()
+		_, err := h.call(httptest.NewRequest("POST", "/", nil))
+		took := time.Since(began)
+		if !errors.Is(err, actor.ErrOutcomeUnknown) || runs != 1 || took < frozen+overtakenLook || took > frozen+2*overtakenLook {
+			t.Errorf("call = %v after %v and %d runs, want ErrOutcomeUnknown %v to %v after the new owner, at %v, and 1 run",
+				err, took, runs, overtakenLook, 2*overtakenLook, frozen)
+		}
+	})
+}
+
+// An owner that has come back is waited for.
+func TestCallOutlastsADoubtAboutItsOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHop(t)
+		h.there.dispatch = func(w http.ResponseWriter, _ *http.Request, _ actor.Target, _ actor.SocketID) error {
+			time.Sleep(overtakenLook / 2)
+			for range 4 { // each look finds another owner than the one before
+				h.owners.set(Owner{Node: "c"}, true)
+				time.Sleep(overtakenLook)
+				h.owners.set(Owner{Node: "b"}, true)
+				time.Sleep(overtakenLook)
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		if resp, err := h.call(httptest.NewRequest("POST", "/", nil)); err != nil || resp.StatusCode != http.StatusNoContent {
+			t.Errorf("call = %v, %v, want 204", resp.StatusCode, err)
+		}
+	})
+}
