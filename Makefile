@@ -7,6 +7,7 @@ GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lin
 GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME      ?= 20s
 KILLS         ?= 20
+ROUNDS        ?= 30
 
 .DEFAULT_GOAL := help
 
@@ -41,6 +42,10 @@ race10: gcc ## the race run, ten times in a row
 .PHONY: kill
 kill: ## SIGKILL the real binary under load, KILLS times
 	$(GO) test -count=1 -timeout=30m -run=TestKill ./cmd/holdfast -kills=$(KILLS) -v
+
+.PHONY: failover
+failover: ## SIGKILL and SIGSTOP nodes of a cluster of real processes under load, ROUNDS times
+	$(GO) test -count=1 -timeout=60m -run=TestFailover ./cmd/holdfast -failovers=$(ROUNDS) -v
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

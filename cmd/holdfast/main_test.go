@@ -15,6 +15,9 @@ import (
 // kills is how often TestKill kills the node; `make kill` asks for more.
 var kills = flag.Int("kills", 3, "how often TestKill kills the node")
 
+// failovers is how often TestFailover kills a node; `make failover` asks for more.
+var failovers = flag.Int("failovers", 3, "how often TestFailover kills a node; it freezes one a third as often")
+
 // testDir holds the binary for all tests; binary builds it when the first needs it.
 var (
 	testDir string

@@ -237,9 +237,11 @@ func (n *Node) openRouter(start uint64, gateway actor.Gateway) (_ *transport.Rou
 
 	n.peers = transport.NewPeers(n.dialNode(transport.LinkHTTP))
 	n.owner = transport.NewPeerServer(n.host, n.log)
+	n.owner.UseHints(owners)
 	n.serve(n.owner.Serve)
 	n.link.Handle(transport.LinkHTTP, n.owner.Accept)
 	router := transport.NewRouter(n.host, owners, n.peers)
+	router.UseHints(owners)
 	router.RelaySockets(n.relay)
 	n.host.Route(router)
 	return router, nil

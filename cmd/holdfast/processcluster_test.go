@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +59,11 @@ func (c *processCluster) start(t *testing.T, i int) {
 		return
 	}
 	c.nodes[i] = p
+}
+
+// url gives the base URL for clients of a node, whether it runs or not.
+func (c *processCluster) url(i int) string {
+	return "http://" + c.args[i][slices.Index(c.args[i], "--http")+1]
 }
 
 // addresses puts the nodes' addresses in place of those of `make cluster`.
