@@ -59,20 +59,20 @@ type activation struct {
 	stuck     *event   // ran into a time limit and has not returned
 	removed   bool
 
-	view          view
-	changes       changes // what the current batch does besides writing keys
-	recorded      bool    // the object's record is in the Store or in a batch under way
-	recordedName  string  // of the object, as its record has it
-	recordedFrame uint64  // likewise
-	emptied       bool    // something was deleted: the object may have become empty
-	frame         uint64  // number of the object's last frame
-	auto          *AutoReply
-	alarm         alarmView
-	inflight      int
-	outputs       queue[output]
-	pumping       bool
-	proving       int         // outputs that the proof under way will serve; 0 = there is none
-	proven        func(error) // proofOver; made when it is first needed
+	view         view
+	changes      changes // what the current batch does besides writing keys
+	recorded     bool    // the object's record is in the Store or in a batch under way
+	recordedName string  // of the object, as its record has it
+	emptied      bool    // something was deleted: the object may have become empty
+	frame        uint64  // number of the object's last kept frame
+	outbox       outbox
+	auto         *AutoReply
+	alarm        alarmView
+	inflight     int
+	outputs      queue[output]
+	pumping      bool
+	proving      int         // outputs that the proof under way will serve; 0 = there is none
+	proven       func(error) // proofOver; made when it is first needed
 
 	// Guarded by host.mu.
 	lru lruEntry
@@ -294,6 +294,12 @@ func (act *activation) load() error {
 	if err != nil {
 		return err
 	}
+	var parts []*outboxPart
+	if record.Frame > 0 {
+		if parts, err = act.host.store.outbox(act.target.ID); err != nil {
+			return err
+		}
+	}
 	// An activation before this one may have emptied the object and not got to forget it.
 	empty, err := act.host.store.Empty(act.target.ID)
 	if err != nil {
@@ -301,10 +307,18 @@ func (act *activation) load() error {
 	}
 	act.mu.Lock()
 	defer act.unlock()
-	act.recorded, act.recordedName, act.recordedFrame, act.emptied = true, record.Name, record.Frame, empty
+	act.recorded, act.recordedName, act.emptied = true, record.Name, empty
 	act.frame, act.auto = record.Frame, record.Auto
 	if act.name == "" {
 		act.name = record.Name
+	}
+	act.outbox.released = record.Frame
+	if !act.ended {
+		act.changeOutboxLocked(func(o *outbox) {
+			for _, part := range parts {
+				o.put(part)
+			}
+		})
 	}
 	act.loadSocketsLocked(sockets)
 	act.loadedLocked()

@@ -2,6 +2,7 @@ package actor
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -9,14 +10,16 @@ import (
 type attachment struct {
 	gateway uint64
 	sockets []SocketID
+	last    uint64
 }
 
 // Attach connects a gateway to an object of which it holds sockets: after the
 // object got a new owner, or the way to it broke. It does not block. Once it is
 // proven that this node owns the object the gateway gets FrameAttached, which
-// names those of the sockets that the object does not have; without a proof it
-// gets nothing. The error means that this node does not own the object.
-func (h *Host) Attach(object ID, gateway uint64, sockets []SocketID) error {
+// names those of the sockets that the object does not have, then the kept frames
+// after number last, and then whatever the object makes. Without a proof it gets
+// nothing. The error means that this node does not own the object.
+func (h *Host) Attach(object ID, gateway uint64, sockets []SocketID, last uint64) error {
 	ownership, err := h.committer.Ownership(object)
 	if err != nil {
 		return err
@@ -38,9 +41,29 @@ func (h *Host) Attach(object ID, gateway uint64, sockets []SocketID) error {
 		if err != nil {
 			return err
 		}
-		if act.attach(attachment{gateway: gateway, sockets: sockets}) {
+		if act.attach(attachment{gateway: gateway, sockets: sockets, last: last}) {
 			return nil
 		}
+	}
+}
+
+// Acknowledge tells that a gateway has put the object's kept frames up to that
+// number into its sockets' queues. It does not block.
+func (h *Host) Acknowledge(object ID, gateway, number uint64) {
+	h.mu.Lock()
+	act := h.table[object]
+	h.mu.Unlock()
+	if act == nil {
+		return // it left memory; a later acknowledgement says the same
+	}
+	act.mu.Lock()
+	defer act.mu.Unlock()
+	act.acknowledgedLocked(gateway, number)
+}
+
+func (act *activation) acknowledgedLocked(gateway, number uint64) {
+	if !act.ended {
+		act.changeOutboxLocked(func(o *outbox) { o.acknowledge(gateway, number) })
 	}
 }
 
@@ -60,22 +83,37 @@ func (act *activation) attach(a attachment) bool {
 	return true
 }
 
-// attachLocked puts the answer into the object's stream: no frame that was made
-// before comes after it.
+// attachLocked puts the answer into the object's stream. When it leaves, all
+// frames before it have been sent, to whoever was the gateway then, so that what
+// the gateway missed is known exactly.
 func (act *activation) attachLocked(a attachment) {
-	var gone []SocketID
-	for _, id := range a.sockets {
-		if act.sockets.byID[id] == nil {
+	act.emitLocked(&event{kind: EventTask, act: act, posted: time.Now()}, func(err error) {
+		if err != nil {
+			return
+		}
+		act.mu.Lock()
+		act.acknowledgedLocked(a.gateway, a.last)
+		missed := act.outbox.after(a.gateway, a.last)
+		gone := act.goneLocked(a.sockets, missed)
+		act.mu.Unlock()
+		deliver := func(f Frame) { act.host.gateways.deliver(a.gateway, act.target.ID, f) }
+		deliver(Frame{Kind: FrameAttached, Except: gone})
+		for _, f := range missed {
+			deliver(f)
+		}
+	})
+}
+
+// goneLocked gives the sockets that the object does not have, but for those whose
+// close is among the frames that follow.
+func (act *activation) goneLocked(sockets []SocketID, missed []Frame) (gone []SocketID) {
+	for _, id := range sockets {
+		closes := func(f Frame) bool { return f.Kind == FrameClose && f.Socket == id }
+		if act.sockets.byID[id] == nil && !slices.ContainsFunc(missed, closes) {
 			gone = append(gone, id)
 		}
 	}
-	frame := Frame{Kind: FrameAttached, Except: gone}
-	object := act.target.ID
-	act.emitLocked(&event{kind: EventTask, act: act, posted: time.Now()}, func(err error) {
-		if err == nil {
-			act.host.gateways.deliver(a.gateway, object, frame)
-		}
-	})
+	return gone
 }
 
 // loadedLocked answers those who have waited for the object's sockets.

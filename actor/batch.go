@@ -15,8 +15,9 @@ type Batch struct {
 	Sockets []SocketChange // in the order in which the object made them
 	Auto    *AutoChange
 
-	Frame  uint64 // number of the last frame that the object has made so far; 0 = as in the batch before
-	Forget bool   // remove the object's record if it has no key, alarm, socket or automatic reply
+	Frame  uint64 // number of the last kept frame that the object has made so far; 0 = as in the batch before
+	Outbox OutboxChange
+	Forget bool // remove the object's record if it has no key, alarm, socket or automatic reply
 }
 
 // Write puts or deletes one key.
@@ -77,4 +78,12 @@ type SocketChange struct {
 // AutoChange sets (Reply) or removes (nil) the object's automatic reply.
 type AutoChange struct {
 	Reply *AutoReply
+}
+
+// OutboxChange adds the frames of a batch to the object's outbox and removes
+// those that have arrived.
+type OutboxChange struct {
+	Number    uint64   // of the first frame of Part
+	Part      []byte   // the batch's kept frames, encoded; empty = none
+	Delivered []uint64 // numbers of parts that are not needed any more, ascending
 }

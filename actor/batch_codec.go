@@ -16,7 +16,9 @@ var ErrBadBatch = errors.New("actor: not a batch")
 //	           number of writes, of each: key, 0 (delete) or length+1 and value,
 //	           with flagAlarm: op, if, and of a set: due, scheduled, retries (1 byte),
 //	           number of socket changes, of each: op, socket (16 bytes), and what the op needs,
-//	           with flagAutoSet: request, reply
+//	           with flagAutoSet: request, reply,
+//	           with flagOutbox: length of the part + 1, the part and its number, or 0;
+//	           number of delivered parts, of each: its number less that of the one before
 //
 // Numbers are unsigned varints in their shortest form, times are zigzag varints,
 // texts are a length and bytes. Every batch has exactly one encoding.
@@ -29,7 +31,8 @@ const (
 	flagAlarm     = 1 << 2
 	flagAutoSet   = 1 << 3
 	flagAutoClear = 1 << 4
-	flagsKnown    = 1<<5 - 1
+	flagOutbox    = 1 << 5
+	flagsKnown    = 1<<6 - 1
 )
 
 // Bounds of the fields, part of the format: far above the limits that the
@@ -67,6 +70,33 @@ func (b *Batch) Append(dst []byte) []byte {
 		dst = appendText(dst, bounded(b.Auto.Reply.Request))
 		dst = appendText(dst, bounded(b.Auto.Reply.Reply))
 	}
+	return appendOutboxChange(dst, &b.Outbox)
+}
+
+func (c *OutboxChange) empty() bool { return len(c.Part) == 0 && len(c.Delivered) == 0 }
+
+func appendOutboxChange(dst []byte, c *OutboxChange) []byte {
+	if c.empty() {
+		return dst
+	}
+	if len(c.Part) == 0 {
+		dst = append(dst, 0)
+	} else {
+		if len(c.Part) > maxBlobBytes {
+			panic(fmt.Sprintf("actor: batch with frames of %d bytes", len(c.Part)))
+		}
+		dst = appendOptional(dst, c.Part)
+		dst = binary.AppendUvarint(dst, c.Number)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(c.Delivered)))
+	last := uint64(0)
+	for _, number := range c.Delivered {
+		if number <= last {
+			panic(fmt.Sprintf("actor: batch with outbox part %d after %d", number, last))
+		}
+		dst = binary.AppendUvarint(dst, number-last)
+		last = number
+	}
 	return dst
 }
 
@@ -84,7 +114,7 @@ func (b *Batch) encodedBytes() int {
 	if b.Auto != nil && b.Auto.Reply != nil {
 		n += len(b.Auto.Reply.Request) + len(b.Auto.Reply.Reply)
 	}
-	return n
+	return n + len(b.Outbox.Part) + len(b.Outbox.Delivered)*number
 }
 
 func socketChangeBytes(c *SocketChange) int {
@@ -106,6 +136,9 @@ func (b *Batch) flags() byte {
 	}
 	if b.Alarm.Op != AlarmKeep {
 		f |= flagAlarm
+	}
+	if !b.Outbox.empty() {
+		f |= flagOutbox
 	}
 	switch {
 	case b.Auto == nil:
@@ -230,6 +263,9 @@ func (b *Batch) decode(data []byte) error {
 	case flags&flagAutoClear != 0:
 		b.Auto = &AutoChange{}
 	}
+	if flags&flagOutbox != 0 {
+		b.decodeOutbox(&r)
+	}
 	if !r.done() {
 		return fmt.Errorf("%w: malformed after a good version byte, %d bytes", ErrBadBatch, len(data))
 	}
@@ -285,6 +321,29 @@ func (b *Batch) decodeSockets(r *fieldReader) {
 			return
 		}
 		b.Sockets = append(b.Sockets, c)
+	}
+}
+
+func (b *Batch) decodeOutbox(r *fieldReader) {
+	if part := r.optional(maxBlobBytes); part != nil {
+		b.Outbox.Part, b.Outbox.Number = part, r.uvarint()
+		if len(part) == 0 {
+			r.fail()
+		}
+	}
+	n := r.count(1)
+	last := uint64(0)
+	for range n {
+		step := r.uvarint()
+		if step == 0 || last+step < last {
+			r.fail()
+			return
+		}
+		last += step
+		b.Outbox.Delivered = append(b.Outbox.Delivered, last)
+	}
+	if b.Outbox.empty() {
+		r.fail()
 	}
 }
 

@@ -44,7 +44,8 @@ func fullBatch() *Batch {
 func TestBatchRoundTrip(t *testing.T) {
 	full := fullBatch()
 	deletesAlarm := &Batch{Alarm: AlarmChange{Op: AlarmDelete, If: -1}, Auto: &AutoChange{}}
-	for _, want := range []*Batch{full, deletesAlarm, {}, {Object: ID{1}, Class: "Counter", Writes: []Write{{Key: "count", Value: []byte("\x012")}}}} {
+	posts := &Batch{Object: ID{1}, Frame: 9, Outbox: OutboxChange{Number: 8, Part: []byte{1, 2}, Delivered: []uint64{1, 300, math.MaxUint64}}}
+	for _, want := range []*Batch{full, deletesAlarm, posts, {Outbox: OutboxChange{Delivered: []uint64{7}}}, {}, {Object: ID{1}, Class: "Counter", Writes: []Write{{Key: "count", Value: []byte("\x012")}}}} {
 		data := want.Append([]byte("before"))[len("before"):]
 		got, err := DecodeBatch(data)
 		if err != nil {
@@ -91,7 +92,10 @@ func TestDecodeBatchRefuses(t *testing.T) {
 		"version only":               "\x01",
 		"version 0":                  "\x00" + head[1:] + "\x00\x00",
 		"version 2":                  "\x02" + head[1:] + "\x00\x00",
-		"unknown flag":               "\x01\x20" + head[2:] + "\x00\x00",
+		"unknown flag":               "\x01\x40" + head[2:] + "\x00\x00",
+		"an outbox with nothing":     "\x01\x20" + head[2:] + "\x00\x00\x00\x00",
+		"an empty outbox part":       "\x01\x20" + head[2:] + "\x00\x00\x01\x01\x01\x01",
+		"an outbox part twice":       "\x01\x20" + head[2:] + "\x00\x00\x00\x02\x01\x00",
 		"both automatic replies":     "\x01\x18" + head[2:] + "\x00\x00\x00\x00",
 		"trailing byte":              head + "\x00\x00\x00",
 		"long form of a number":      head + "\x80\x00\x00",

@@ -10,8 +10,9 @@ import (
 type changes struct {
 	alarm   AlarmChange
 	sockets []SocketChange
-	bytes   int // that sockets takes at most when it is encoded
+	bytes   int // that sockets and kept take at most when they are encoded
 	auto    *AutoChange
+	kept    []keptFrame
 }
 
 // batchOverhead is at least what a batch takes besides keys, values and socket
@@ -44,6 +45,7 @@ func (act *activation) seal(ev *event) {
 		return
 	}
 	if !act.hasWritesLocked() {
+		act.changes = changes{}
 		act.loosenLocked()
 		act.unlock()
 		return
@@ -83,9 +85,7 @@ func (act *activation) takeLocked(ev *event) *Batch {
 	}
 	act.acknowledgeLocked(ev)
 	b := &Batch{Object: act.target.ID, Alarm: act.changes.alarm, Auto: act.changes.auto}
-	if act.frame != act.recordedFrame {
-		b.Frame, act.recordedFrame = act.frame, act.frame
-	}
+	act.postLocked(b)
 	b.Sockets = act.changes.sockets
 	if ev.kind == EventMessage && act.sockets.byID[ev.socket] != nil && first {
 		b.Sockets = append(b.Sockets, SocketChange{Op: SocketMessage, Socket: ev.socket, Number: ev.number})
@@ -97,6 +97,51 @@ func (act *activation) takeLocked(ev *event) *Batch {
 	b.Writes, b.Wipe = act.view.take()
 	act.changes = changes{}
 	return b
+}
+
+// postLocked gives the kept frames their numbers and puts them, and what has
+// arrived of those before, into the batch.
+func (act *activation) postLocked(b *Batch) {
+	if kept := act.changes.kept; len(kept) > 0 {
+		for _, k := range kept {
+			act.frame++
+			k.frame.Number = act.frame
+		}
+		b.Frame = act.frame
+		b.Outbox.Part, b.Outbox.Number = appendOutboxPart(nil, kept), kept[0].frame.Number
+		act.changeOutboxLocked(func(o *outbox) {
+			for _, gateway := range o.add(kept) {
+				act.cutLocked(gateway)
+			}
+		})
+	}
+	b.Outbox.Delivered = act.outbox.takeDelivered()
+}
+
+// changeOutboxLocked counts the bytes that the outbox holds against the host's.
+func (act *activation) changeOutboxLocked(f func(o *outbox)) {
+	before := act.outbox.bytes
+	f(&act.outbox)
+	act.host.bytes.Add(int64(act.outbox.bytes - before))
+}
+
+// cutLocked closes the sockets of a gateway for which too much is kept: frames
+// for it were dropped, and nobody may go on with a gap.
+func (act *activation) cutLocked(gateway uint64) {
+	var cut []SocketID
+	for _, socket := range act.sockets.list {
+		if socket.id.Gateway() == gateway {
+			cut = append(cut, socket.id)
+		}
+	}
+	host, object := act.host, act.target.ID
+	host.wg.Go(func() { // an event is running, so Close still waits
+		info := CloseInfo{Code: closeTryLater, Reason: "the gateway is too far behind"}
+		for _, id := range cut {
+			host.gateways.deliver(gateway, object, Frame{Kind: FrameClose, Socket: id, Code: info.Code, Reason: info.Reason})
+			host.SocketClosed(object, id, info, nil)
+		}
+	})
 }
 
 // committed takes the answer of a batch. The answers come in the order of the batches.

@@ -19,6 +19,7 @@ func (act *activation) end(cause error, culprit *event) {
 		return
 	}
 	act.ended = true
+	act.host.bytes.Add(-int64(act.outbox.bytes))
 	act.inflight++ // until all are told: the next activation reads state after that
 	close(act.done)
 	if act.watch != nil {

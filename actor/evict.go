@@ -60,6 +60,7 @@ func (h *Host) evictLocked(act *activation, now time.Time) bool {
 		return false
 	}
 	act.ended = true
+	act.host.bytes.Add(-int64(act.outbox.bytes))
 	close(act.done)
 	if act.watch != nil {
 		act.watch.Stop()
@@ -79,6 +80,12 @@ func (h *Host) evictLocked(act *activation, now time.Time) bool {
 		h.wg.Go(act.forget)
 		return true
 	}
+	if len(act.outbox.delivered) > 0 {
+		act.inflight++
+		tidy := &Batch{Object: act.target.ID, Outbox: OutboxChange{Delivered: act.outbox.takeDelivered()}}
+		h.wg.Go(func() { act.lastCommit(tidy) })
+		return true
+	}
 	act.removed = true
 	close(act.settled)
 	delete(h.table, act.target.ID)
@@ -88,15 +95,20 @@ func (h *Host) evictLocked(act *activation, now time.Time) bool {
 // forget removes the record of an object that holds nothing any more, so that
 // it leaves no trace.
 func (act *activation) forget() {
-	done := func(error) {
-		act.mu.Lock()
-		act.inflight--
-		act.unlock()
-	}
 	if empty, err := act.host.store.Empty(act.target.ID); err != nil || !empty {
-		done(err)
+		act.lastDone()
 		return
 	}
-	forget := &Batch{Object: act.target.ID, Forget: true}
-	act.host.committer.Commit(act.target.ID, act.ownership, forget.Append(nil), done)
+	act.lastCommit(&Batch{Object: act.target.ID, Forget: true})
+}
+
+// lastCommit commits a batch after which the activation is settled.
+func (act *activation) lastCommit(b *Batch) {
+	act.host.committer.Commit(act.target.ID, act.ownership, b.Append(nil), func(error) { act.lastDone() })
+}
+
+func (act *activation) lastDone() {
+	act.mu.Lock()
+	act.inflight--
+	act.unlock()
 }

@@ -62,9 +62,11 @@ const (
 // order at every socket is the order in which the object made them.
 type Frame struct {
 	Kind FrameKind
-	// Number is that of the frame within its object, for FrameAck the message's. A
-	// FrameClose without a number is the runtime's and not the object's: the socket
-	// cannot go on, and its object still has to be told of its end.
+	// Number is that of a kept frame within its object, for FrameAck the message's. A
+	// frame is kept, until its gateway has acknowledged it, if its event wrote before
+	// it was made; others have no number, and may be lost when the owner changes.
+	// A FrameClose without a number is the runtime's and not the object's: the
+	// socket cannot go on, and its object still has to be told of its end.
 	Number uint64
 
 	Socket  SocketID   // zero in a broadcast
@@ -95,8 +97,10 @@ type Gateway interface {
 	Deliver(object ID, frame Frame)
 }
 
-// OwnershipWatcher is an optional ability of a Gateway.
-type OwnershipWatcher interface {
+// Attacher is a Gateway that outlives owners. It has its sockets attached again
+// after it lost the way to their object (Host.Attach), acknowledges kept frames
+// (Host.Acknowledge), and sends again the messages that were not acknowledged.
+type Attacher interface {
 	// OwnershipEnded tells that the ownership under which this node acted for the
 	// objects that of selects has ended; another may follow, here or elsewhere.
 	// Whatever those objects had not released is dropped. It must not block.

@@ -13,8 +13,8 @@ const gatewayLook = time.Second
 //
 // A gateway is connected, missing or over. The sockets of one that is missing
 // stay open: it may come back, or another owner be connected to it. Frames for
-// them are dropped, because whoever holds the clients' ends has lost the way to
-// this node too, and closes them or asks for what it missed.
+// them go nowhere, because whoever holds the clients' ends has lost the way to this
+// node too: it comes back to attach them, and gets the kept ones then.
 type gateways struct {
 	over func(start uint64) bool // nil: every gateway that is not connected is over
 	wake chan struct{}           // one slot: a gateway is missing
@@ -70,18 +70,28 @@ func (g *gateways) deliver(start uint64, object ID, frame Frame) {
 	}
 }
 
+// attaches says whether a gateway may ask for frames again.
+func (g *gateways) attaches(start uint64) bool {
+	gateway := g.get(start)
+	if gateway == nil {
+		return g.over != nil
+	}
+	_, ok := gateway.(Attacher)
+	return ok
+}
+
 // tellEnded lets the gateways know that the ownership of some objects has ended.
 func (g *gateways) tellEnded(of func(ID) bool) {
-	var told []OwnershipWatcher
+	var told []Attacher
 	g.mu.RLock()
 	for _, gateway := range g.byStart {
-		if watcher, ok := gateway.(OwnershipWatcher); ok {
-			told = append(told, watcher)
+		if attacher, ok := gateway.(Attacher); ok {
+			told = append(told, attacher)
 		}
 	}
 	g.mu.RUnlock()
-	for _, watcher := range told {
-		watcher.OwnershipEnded(of)
+	for _, attacher := range told {
+		attacher.OwnershipEnded(of)
 	}
 }
 

@@ -193,7 +193,7 @@ func TestAttach(t *testing.T) {
 		attach := func(object actor.ID) []actor.Frame {
 			t.Helper()
 			before := len(g.Frames())
-			if err := b.Host.Attach(object, start, []actor.SocketID{socket.ID(), unknown}); err != nil {
+			if err := b.Host.Attach(object, start, []actor.SocketID{socket.ID(), unknown}, 0); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()

@@ -161,7 +161,11 @@ func (s *State) Broadcast(ctx context.Context, message Message, opt BroadcastOpt
 			frame.Except = append(frame.Except, socket.id)
 		}
 	}
-	for _, gateway := range act.sockets.gateways() {
+	gateways := act.sockets.gateways()
+	if !act.roomForLocked(&frame, len(gateways)) {
+		return ErrBatchTooLarge
+	}
+	for _, gateway := range gateways {
 		act.frameLocked(ev, gateway, frame)
 	}
 	return nil
@@ -229,7 +233,11 @@ func (s *Socket) Send(ctx context.Context, message Message) error {
 		if s.act.host.full() {
 			return ErrOverloaded
 		}
-		s.act.frameLocked(ev, s.id.Gateway(), Frame{Kind: FrameMessage, Socket: s.id, Message: message.Kind, Data: bytes.Clone(message.Data)})
+		frame := Frame{Kind: FrameMessage, Socket: s.id, Message: message.Kind, Data: bytes.Clone(message.Data)}
+		if !s.act.roomForLocked(&frame, 1) {
+			return ErrBatchTooLarge
+		}
+		s.act.frameLocked(ev, s.id.Gateway(), frame)
 		return nil
 	})
 }

@@ -442,12 +442,10 @@ func TestBroadcasts(t *testing.T) {
 		wantReceived(t, sockets[1], "all odd not-first end")
 		wantReceived(t, sockets[19], "all direct odd not-first")
 		want(t, "frames to the one gateway", len(g.Frames())-before, 7)
-		last := uint64(0)
 		for _, f := range g.Frames() {
-			if f.Number != last+1 {
-				t.Errorf("frame %d follows frame %d", f.Number, last)
+			if f.Number != 0 {
+				t.Errorf("frame %+v has a number, although its gateway never asks for it again", f)
 			}
-			last = f.Number
 		}
 	})
 }

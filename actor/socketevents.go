@@ -11,14 +11,43 @@ import (
 // FrameAck. While the object has too much to do it waits; ctx ends that wait. An
 // error means that the message was not taken.
 func (h *Host) Message(ctx context.Context, object ID, socket SocketID, number uint64, message Message) error {
+	return h.Take(ctx, Arrival{
+		Object: object, Socket: socket, Number: number, Message: message,
+		Lost: func(err error) { h.breakSocket(object, socket, err) },
+	})
+}
+
+// Arrival is a message of a socket whose gateway can send it again.
+type Arrival struct {
+	Object  ID
+	Socket  SocketID
+	Number  uint64
+	Message Message
+	// Stale says, just before the message would take effect, that it must not:
+	// one before it was lost, and both come again. nil: never.
+	Stale func() bool
+	// Lost is called, at most once, if the message may have had no effect: its
+	// activation ended, or is not to be. It comes before any later activation runs.
+	Lost func(err error)
+}
+
+// Take is Message for a gateway that sends again what was lost.
+func (h *Host) Take(ctx context.Context, a Arrival) error {
 	if h.isClosing() {
 		return ErrClosing
 	}
-	ev := &event{kind: EventMessage, size: int64(len(message.Data)), socket: socket, number: number}
-	ev.body = func(ctx context.Context, ev *event) { ev.act.handleMessage(ctx, ev, message) }
-	ev.fail = func(err error) { h.breakSocket(object, socket, err) }
+	ev := &event{kind: EventMessage, size: int64(len(a.Message.Data)), socket: a.Socket, number: a.Number, fail: a.Lost}
+	ev.body = func(ctx context.Context, ev *event) {
+		if a.Stale != nil && a.Stale() {
+			ev.act.mu.Lock()
+			ev.acked = true // it is not acknowledged
+			ev.act.mu.Unlock()
+			return
+		}
+		ev.act.handleMessage(ctx, ev, a.Message)
+	}
 	for {
-		full, err := h.deliverStored(object, ev)
+		full, err := h.deliverStored(a.Object, ev)
 		if !errors.Is(err, ErrMailboxFull) {
 			return err
 		}

@@ -78,9 +78,8 @@ func (act *activation) removeSocketLocked(s *Socket) {
 // frameLocked adds a frame to the object's stream to one gateway. When it leaves
 // it goes to whoever is that gateway then; see gateways for one that is missing.
 func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
-	if frame.Kind != FrameAck {
-		act.frame++
-		frame.Number = act.frame
+	if frame.Kind != FrameAck && act.hasWritesLocked() && act.host.gateways.attaches(gateway) {
+		act.keepLocked(gateway, &frame)
 	}
 	size := int64(len(frame.Data))
 	act.host.bytes.Add(size)
@@ -94,11 +93,32 @@ func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
 		switch {
 		case err == nil:
 			act.host.events.frame(frame.Kind)
+			if frame.Kind != FrameAck && frame.Number > 0 {
+				act.mu.Lock()
+				act.outbox.released = frame.Number
+				act.mu.Unlock()
+			}
 			act.host.gateways.deliver(gateway, object, frame)
 		case frame.Kind == FrameAck:
 			act.tell(ev, err)
 		}
 	})
+}
+
+// keepLocked puts a frame into the batch of the writes before it.
+func (act *activation) keepLocked(gateway uint64, frame *Frame) {
+	c := &act.changes
+	c.bytes += frameBytes(frame) + minKeptBytes
+	if n := len(c.kept); n == 0 || !sameData(c.kept[n-1].frame.Data, frame.Data) {
+		c.bytes += len(frame.Data)
+	}
+	c.kept = append(c.kept, keptFrame{gateway: gateway, frame: frame})
+}
+
+// roomForLocked says whether a frame to some gateways fits the current batch, if
+// it has to be in it.
+func (act *activation) roomForLocked(frame *Frame, gateways int) bool {
+	return !act.hasWritesLocked() || act.roomLocked(len(frame.Data)+gateways*(frameBytes(frame)+minKeptBytes))
 }
 
 // acknowledgeLocked lets the gateway forget a message: with the event's first

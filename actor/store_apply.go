@@ -175,10 +175,28 @@ func (a *applier) execute(data []byte) error {
 			return err
 		}
 	}
+	if err := a.changeOutbox(e.id, &b.Outbox); err != nil {
+		return err
+	}
 	if b.Forget {
 		return e.forget(a)
 	}
 	return nil
+}
+
+// changeOutbox stores the frames of a batch as they are, and removes what has arrived.
+func (a *applier) changeOutbox(id ID, c *OutboxChange) error {
+	for _, number := range c.Delivered {
+		a.key = appendOutboxKey(a.key[:0], a.shard, id, number)
+		if err := a.out.Delete(a.key, nil); err != nil {
+			return err
+		}
+	}
+	if len(c.Part) == 0 {
+		return nil
+	}
+	a.key = appendOutboxKey(a.key[:0], a.shard, id, c.Number)
+	return a.out.Set(a.key, c.Part, nil)
 }
 
 // edit gives the object's edit in this run.

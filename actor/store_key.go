@@ -14,6 +14,7 @@ import (
 //	shard (2) 'k' object (32) key                  value of a key
 //	shard (2) 'a' object (32)                      alarm
 //	shard (2) 'd' due (8, sign flipped) object     alarm again, in order of due time
+//	shard (2) 'q' object (32) number (8)           part of the outbox
 //	shard (2) 's' object (32) socket (16) part (1) socket
 const (
 	kindAlarm    byte = 'a'
@@ -21,6 +22,7 @@ const (
 	kindKey      byte = 'k'
 	kindObject   byte = 'o'
 	kindPosition byte = 'p'
+	kindOutbox   byte = 'q'
 	kindSocket   byte = 's'
 )
 
@@ -37,6 +39,7 @@ const (
 	objectKeyBytes = kindKeyBytes + len(ID{})
 	dueKeyBytes    = kindKeyBytes + 8 + len(ID{})
 	socketKeyBytes = objectKeyBytes + len(SocketID{}) + 1
+	outboxKeyBytes = objectKeyBytes + 8
 )
 
 // maxShard keeps 0xffff free for what does not belong to a shard.
@@ -54,6 +57,10 @@ func appendObjectKey(dst []byte, shard uint32, kind byte, id ID) []byte {
 func appendSocketKey(dst []byte, shard uint32, id ID, socket SocketID, part byte) []byte {
 	dst = appendObjectKey(dst, shard, kindSocket, id)
 	return append(append(dst, socket[:]...), part)
+}
+
+func appendOutboxKey(dst []byte, shard uint32, id ID, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendObjectKey(dst, shard, kindOutbox, id), number)
 }
 
 func appendDueKey(dst []byte, shard uint32, due int64, id ID) []byte {

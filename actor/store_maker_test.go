@@ -98,6 +98,14 @@ func (m *batchMaker) batch() *Batch {
 	if m.chance(8) {
 		b.Auto = pick(m, []*AutoChange{{}, {}, {Reply: &AutoReply{Request: "ping", Reply: "pong"}}})
 	}
+	if m.chance(20) {
+		b.Outbox.Number, b.Outbox.Part = m.random.Uint64N(5), append([]byte{1}, m.bytes(m.valueBytes)...)
+	}
+	for number := range uint64(5) {
+		if number > 0 && m.chance(10) {
+			b.Outbox.Delivered = append(b.Outbox.Delivered, number)
+		}
+	}
 	return b
 }
 

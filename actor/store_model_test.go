@@ -3,6 +3,7 @@ package actor
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"reflect"
@@ -28,6 +29,7 @@ type modelObject struct {
 	alarm    *AlarmRecord
 	sockets  []SocketRecord
 	accepted uint64
+	outbox   map[uint64]string
 }
 
 func newStoreModel() *storeModel {
@@ -44,7 +46,7 @@ func (m *storeModel) apply(call *applyCall) {
 func (m *storeModel) object(id ID) *modelObject {
 	o := m.objects[id]
 	if o == nil {
-		o = &modelObject{keys: make(map[string]string)}
+		o = &modelObject{keys: make(map[string]string), outbox: make(map[uint64]string)}
 		m.objects[id] = o
 	}
 	return o
@@ -68,8 +70,15 @@ func (m *storeModel) batch(b *Batch) {
 	for _, c := range b.Sockets {
 		o.changeSocket(c)
 	}
-	if b.Forget && o.record != nil && len(o.keys) == 0 && o.alarm == nil && len(o.sockets) == 0 && o.record.Auto == nil {
+	for _, number := range b.Outbox.Delivered {
+		delete(o.outbox, number)
+	}
+	if len(b.Outbox.Part) > 0 {
+		o.outbox[b.Outbox.Number] = string(b.Outbox.Part)
+	}
+	if b.Forget && len(o.keys) == 0 && o.alarm == nil && len(o.sockets) == 0 && (o.record == nil || o.record.Auto == nil) {
 		o.record = nil
+		clear(o.outbox)
 	}
 }
 
@@ -143,7 +152,7 @@ func (m *storeModel) records() int {
 		if o.alarm != nil {
 			n += 2
 		}
-		n += 2 * len(o.sockets)
+		n += 2*len(o.sockets) + len(o.outbox)
 		for _, s := range o.sockets {
 			if s.Attachment != nil {
 				n++
@@ -200,6 +209,13 @@ func checkObject(s *Store, id ID, o *modelObject) error {
 	}
 	if len(sockets)+len(o.sockets) > 0 && !reflect.DeepEqual(sockets, o.sockets) {
 		return fmt.Errorf("Sockets = %+v, want %+v", sockets, o.sockets)
+	}
+	outbox, err := rawOutbox(s, id)
+	if err != nil {
+		return err
+	}
+	if !maps.Equal(outbox, o.outbox) {
+		return fmt.Errorf("outbox = %v, want %v", outbox, o.outbox)
 	}
 	wantEmpty := len(o.keys) == 0 && o.alarm == nil && len(o.sockets) == 0
 	empty, err := s.Empty(id)
@@ -300,6 +316,17 @@ func checkDue(s *Store, shard uint32, all []DueAlarm) error {
 		}
 	}
 	return nil
+}
+
+// rawOutbox gives the parts of an object's outbox, not decoded.
+func rawOutbox(s *Store, id ID) (map[uint64]string, error) {
+	first := appendObjectKey(nil, s.shardOf(id), kindOutbox, id)
+	outbox := make(map[uint64]string)
+	err := s.scan(pebble.IterOptions{LowerBound: first, UpperBound: keyAfter(first)}, false, func(key, value []byte) (bool, error) {
+		outbox[binary.BigEndian.Uint64(key[objectKeyBytes:])] = string(value)
+		return true, nil
+	})
+	return outbox, err
 }
 
 // rawRecords gives what the database itself has, as "key=value".

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -165,7 +166,20 @@ func (e *objectEdit) forget(a *applier) error {
 		return err
 	}
 	e.record, e.exists, e.dirty = objectRecord{}, false, e.stored
-	return nil
+	return e.clearOutbox(a)
+}
+
+// clearOutbox removes the last frames of an object that holds nothing any more.
+func (e *objectEdit) clearOutbox(a *applier) error {
+	first := appendObjectKey(nil, a.shard, kindOutbox, e.id)
+	it, err := a.out.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: keyAfter(first)})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		err = a.out.Delete(bytes.Clone(it.Key()), nil)
+	}
+	return errors.Join(err, it.Error(), it.Close())
 }
 
 // flush writes what differs from the database.

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -156,6 +157,21 @@ func (s *Store) Sockets(id ID) ([]SocketRecord, error) {
 		return 1
 	})
 	return sockets, nil
+}
+
+// outbox gives the kept frames of an object that may not have arrived.
+func (s *Store) outbox(id ID) (parts []*outboxPart, err error) {
+	prefix := appendObjectKey(nil, s.shardOf(id), kindOutbox, id)
+	span := pebble.IterOptions{LowerBound: prefix, UpperBound: keyAfter(prefix)}
+	err = s.scan(span, false, func(key, value []byte) (bool, error) {
+		part, err := decodeOutboxPart(slices.Clone(value))
+		if err == nil && (len(key) != outboxKeyBytes || binary.BigEndian.Uint64(key[objectKeyBytes:]) != part.first) {
+			err = fmt.Errorf("%w: outbox key %x", ErrCorruptState, key)
+		}
+		parts = append(parts, part)
+		return true, err
+	})
+	return parts, err
 }
 
 func (r *SocketRecord) readPart(part byte, value []byte) (err error) {

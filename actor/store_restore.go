@@ -153,6 +153,8 @@ func objectOfKey(key []byte) (ID, error) {
 		wrong = len(key) != objectKeyBytes
 	case kindKey:
 		wrong = len(key) < objectKeyBytes
+	case kindOutbox:
+		wrong = len(key) != outboxKeyBytes
 	case kindSocket:
 		wrong = len(key) != socketKeyBytes
 	case kindDue:

@@ -52,7 +52,8 @@ type GatewayConfig struct {
 	MessageBytes int
 	// WindowMessages and WindowBytes bound the messages of one socket that the
 	// object has not acknowledged; at the bound the gateway stops reading from
-	// the socket. One message may be larger than WindowBytes. Defaults 64 and 1 MiB.
+	// the socket. They are kept until then, also while the object has no owner. One
+	// message may be larger than WindowBytes. Defaults 128 and 256 KiB.
 	WindowMessages int
 	WindowBytes    int
 	// QueueFrames and QueueBytes bound the frames that wait for one socket; a
@@ -81,8 +82,8 @@ type GatewayConfig struct {
 func (c *GatewayConfig) Validate() error {
 	errs := []error{
 		orDefault(&c.MessageBytes, 8<<20, "MessageBytes"),
-		orDefault(&c.WindowMessages, 64, "WindowMessages"),
-		orDefault(&c.WindowBytes, 1<<20, "WindowBytes"),
+		orDefault(&c.WindowMessages, 128, "WindowMessages"),
+		orDefault(&c.WindowBytes, 256<<10, "WindowBytes"),
 		orDefault(&c.QueueFrames, 1024, "QueueFrames"),
 		orDefault(&c.QueueBytes, 4<<20, "QueueBytes"),
 		orDefault(&c.PingInterval, 30*time.Second, "PingInterval"),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -37,7 +38,54 @@ type fleet struct {
 	changed chan struct{}
 	heard   []string // what the class saw, in order: "open", "close CODE", "got TEXT"
 	over    map[uint64]bool
-	refuse  bool // batches are lost, their outcome unknown
+	loss    loss
+	variant variant
+}
+
+// loss says what becomes of batches.
+type loss int
+
+const (
+	lostNot     loss = iota
+	lostDropped      // not applied, their outcome unknown
+	lostApplied      // applied, their outcome unknown
+)
+
+// variant is a broken runtime.
+type variant int
+
+const (
+	variantNone     variant = iota
+	variantNoOutbox         // kept frames are not sent again
+	variantNoEpoch          // messages take effect although one before them was lost
+)
+
+// fleetHost is the runtime as a relay sees it.
+type fleetHost struct {
+	*actor.Host
+	fleet *fleet
+}
+
+func (h *fleetHost) is(v variant) bool {
+	h.fleet.mu.Lock()
+	defer h.fleet.mu.Unlock()
+	return h.fleet.variant == v
+}
+
+// Attach implements SocketHost.
+func (h *fleetHost) Attach(object actor.ID, gateway uint64, sockets []actor.SocketID, last uint64) error {
+	if h.is(variantNoOutbox) {
+		last = math.MaxUint64
+	}
+	return h.Host.Attach(object, gateway, sockets, last)
+}
+
+// Take implements SocketHost.
+func (h *fleetHost) Take(ctx context.Context, a actor.Arrival) error {
+	if h.is(variantNoEpoch) {
+		a.Stale = nil
+	}
+	return h.Host.Take(ctx, a)
 }
 
 // fleetNode is one node.
@@ -133,7 +181,7 @@ func (f *fleet) newNode(name string, start uint64, cfg RelayConfig, gateway Gate
 	must(err)
 	g, err := NewGateway(start<<1, gateway, log, Events{})
 	must(err)
-	n.relay, err = NewRelay(cfg, n.host, n, n.dialFor(LinkSockets), log)
+	n.relay, err = NewRelay(cfg, &fleetHost{Host: n.host, fleet: f}, n, n.dialFor(LinkSockets), log)
 	must(err)
 	n.relay.AddGateway(start<<1, g)
 	n.relay.AddGateway(n.host.Loop())
@@ -330,6 +378,12 @@ func (n *fleetNode) freeze() {
 	}
 }
 
+func (n *fleetNode) isDown() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.down
+}
+
 // links counts the socket links that the node has dialled to another.
 func (n *fleetNode) links() int {
 	n.relay.mu.Lock()
@@ -361,7 +415,7 @@ func (f *fleet) own(name string) {
 	close(f.changed)
 	f.changed = make(chan struct{})
 	f.mu.Unlock()
-	if n := f.nodes[old]; n != nil {
+	if n := f.nodes[old]; n != nil && !n.isDown() { // one that is cut off does not know
 		n.host.SetOwnership(0, 0)
 	}
 	if n := f.nodes[name]; n != nil {
@@ -413,18 +467,24 @@ func (c *fleetCommitter) apply(object actor.ID, ownership uint64, batch []byte) 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.refuse {
+	if f.loss == lostDropped {
 		return actor.ErrOutcomeUnknown
 	}
 	f.index++
-	return f.store.Apply(0, [][]byte{batch}, f.index, nil)
+	if err := f.store.Apply(0, [][]byte{batch}, f.index, nil); err != nil {
+		return err
+	}
+	if f.loss == lostApplied {
+		return actor.ErrOutcomeUnknown
+	}
+	return nil
 }
 
 // lose makes every batch be lost, with an unknown outcome.
-func (f *fleet) lose(lost bool) {
+func (f *fleet) lose(how loss) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refuse = lost
+	f.loss = how
 }
 
 // hear notes what the class saw.

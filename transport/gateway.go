@@ -75,6 +75,7 @@ func (g *Gateway) Deliver(object actor.ID, frame actor.Frame) {
 		if s := g.find(object, frame.Socket); s != nil {
 			s.ack(frame.Number)
 		}
+	case actor.FrameGone, actor.FrameAttached: // for a relay
 	}
 }
 

@@ -110,6 +110,12 @@ func (l *gatewayLink) take(id streamID, message []byte) error {
 			return err
 		}
 		l.intake.message(id, socket, number, m)
+	case wireAck:
+		frame, err := decodeAck(body)
+		if err != nil {
+			return err
+		}
+		l.relay.host.Acknowledge(id.object, id.gateway, frame)
 	case wireClosed:
 		socket, c, err := decodeClosed(body)
 		if err != nil {
@@ -156,7 +162,7 @@ func (g *remoteGateway) Deliver(object actor.ID, f actor.Frame) {
 	g.link.deliver(streamID{g.start, object}, f)
 }
 
-// OwnershipEnded implements actor.OwnershipWatcher.
+// OwnershipEnded implements actor.Attacher.
 func (g *remoteGateway) OwnershipEnded(of func(actor.ID) bool) {
 	var ended []streamID
 	g.link.mu.Lock()

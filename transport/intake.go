@@ -12,29 +12,42 @@ import (
 
 // intake hands what one gateway node sends to the runtime, without ever blocking
 // whoever brings it: messages for an object whose mailbox is full wait in a
-// backlog, and behind them later ones for the same object.
+// backlog, and behind them whatever else comes for the same object.
 //
-// After a message that the runtime did not take, no later one of its socket is
-// handed over until the gateway attaches it again.
+// After a message that was not taken or was lost with its activation, no later one
+// of its stream takes effect until the gateway attaches the object again and sends
+// both. Those that come before that are dropped; those that are under way are known
+// by the epoch of the stream in which they came.
 type intake struct {
 	// Fixed after newIntake.
 	relay  *Relay
-	moved  func(id streamID)                // this node does not own the object
+	moved  func(id streamID)                // this node does not own the object, or has to be asked again
 	answer func(id streamID, f actor.Frame) // to the gateway
 	now    context.Context                  // has ended
 
 	mu       sync.Mutex // guards the following fields
 	backlogs map[actor.ID]*[]arrival
 	bytes    int                         // of backlogs
-	deaf     map[actor.SocketID]struct{} // a message of them was not taken
+	epochs   map[streamID]epoch          // of streams that were attached or interrupted
+	newest   uint64                      // of all numbers of epochs
+	deaf     map[actor.SocketID]struct{} // are being closed by the runtime
 }
 
-// arrival is a message for an object.
+// epoch is the time of a stream between two interruptions or attachments. The zero
+// value is that from its beginning to the first.
+type epoch struct {
+	number      uint64
+	interrupted bool // nothing is taken until the stream is attached
+}
+
+// arrival is a message for an object, or the end of a socket.
 type arrival struct {
 	id     streamID
 	socket actor.SocketID
 	number uint64
 	m      actor.Message
+	epoch  epoch
+	closed *closing
 }
 
 func newIntake(rl *Relay, moved func(id streamID), answer func(id streamID, f actor.Frame)) *intake {
@@ -42,33 +55,81 @@ func newIntake(rl *Relay, moved func(id streamID), answer func(id streamID, f ac
 	cancel()
 	return &intake{
 		relay: rl, moved: moved, answer: answer, now: now,
-		backlogs: make(map[actor.ID]*[]arrival), deaf: make(map[actor.SocketID]struct{}),
+		backlogs: make(map[actor.ID]*[]arrival), epochs: make(map[streamID]epoch), deaf: make(map[actor.SocketID]struct{}),
 	}
 }
 
 // message takes the next message of a socket.
 func (in *intake) message(id streamID, socket actor.SocketID, number uint64, m actor.Message) {
-	a := arrival{id, socket, number, m}
 	in.mu.Lock()
-	_, deaf := in.deaf[socket]
+	a := arrival{id: id, socket: socket, number: number, m: m, epoch: in.epochs[id]}
+	if a.epoch.interrupted {
+		in.mu.Unlock()
+		return
+	}
 	behind := in.backlogs[id.object] != nil
 	full := behind && in.bytes+len(m.Data) > in.relay.cfg.BacklogBytes
-	if behind && !full && !deaf {
+	if behind && !full {
 		in.keepLocked(a)
 	}
 	in.mu.Unlock()
 	switch {
-	case deaf:
 	case full:
-		in.refuse(a, actor.ErrOverloaded)
+		in.lost(a, actor.ErrOverloaded)
 	case !behind:
-		err := in.relay.host.Message(in.now, id.object, socket, number, m)
+		err := in.offer(in.now, a)
 		if errors.Is(err, actor.ErrMailboxFull) {
 			in.startBacklog(a)
 		} else if err != nil {
-			in.refuse(a, err)
+			in.lost(a, err)
 		}
 	}
+}
+
+// closed takes the end of a socket, which comes after its last message.
+func (in *intake) closed(id streamID, socket actor.SocketID, c closing) {
+	a := arrival{id: id, socket: socket, closed: &c}
+	in.mu.Lock()
+	behind := in.backlogs[id.object] != nil
+	if behind {
+		in.keepLocked(a)
+	}
+	in.mu.Unlock()
+	if !behind {
+		in.close(a)
+	}
+}
+
+// attach takes a gateway's wish to attach an object's sockets. Whatever it sent of
+// them before it sends again.
+func (in *intake) attach(id streamID, a attach) {
+	in.mu.Lock()
+	in.newest++
+	in.epochs[id] = epoch{number: in.newest}
+	for _, socket := range a.sockets {
+		delete(in.deaf, socket)
+	}
+	in.mu.Unlock()
+	if err := in.relay.host.Attach(id.object, id.gateway, a.sockets, a.last); err != nil {
+		in.moved(id)
+	}
+}
+
+// offer hands a message over.
+func (in *intake) offer(ctx context.Context, a arrival) error {
+	return in.relay.host.Take(ctx, actor.Arrival{
+		Object: a.id.object, Socket: a.socket, Number: a.number, Message: a.m,
+		Stale: func() bool { return in.stale(a) },
+		Lost:  func(err error) { in.lost(a, err) },
+	})
+}
+
+// stale says whether a message must not take effect any more.
+func (in *intake) stale(a arrival) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	_, deaf := in.deaf[a.socket]
+	return deaf || in.epochs[a.id] != a.epoch
 }
 
 func (in *intake) keepLocked(a arrival) {
@@ -104,53 +165,59 @@ func (in *intake) work(object actor.ID) {
 		a := (*backlog)[0]
 		*backlog = (*backlog)[1:]
 		in.bytes -= len(a.m.Data)
-		_, deaf := in.deaf[a.socket]
 		in.mu.Unlock()
-		if deaf {
+		if a.closed != nil {
+			in.close(a)
+		} else if in.stale(a) {
 			continue
-		}
-		if err := in.relay.host.Message(in.relay.ctx, object, a.socket, a.number, a.m); err != nil {
-			in.refuse(a, err)
+		} else if err := in.offer(in.relay.ctx, a); err != nil {
+			in.lost(a, err)
 		}
 	}
 }
 
-// refuse says what becomes of a socket whose message was not taken: it is lost
-// with its object's owner, or it ends.
-func (in *intake) refuse(a arrival, err error) {
+// lost says what becomes of a socket whose message may have had no effect. As a
+// rule the gateway sends it again; where that would not help the socket ends.
+func (in *intake) lost(a arrival, err error) {
+	in.relay.log.Debug("socket message lost", "object", a.id.object.String(), "socket", a.socket.String(), "number", a.number, "error", err)
+	f := actor.Frame{Kind: actor.FrameClose, Socket: a.socket}
+	fault, broken := errors.AsType[*actor.FaultError](err)
+	switch {
+	case errors.Is(err, actor.ErrOverloaded), errors.Is(err, actor.ErrStorageFull):
+		f.Code, f.Reason = websocket.CloseTryAgainLater, "try again later"
+	case errors.Is(err, actor.ErrUnknownClass):
+		f.Code, f.Reason = websocket.CloseServiceRestart, "the object does not know this socket"
+	case broken:
+		f.Code, f.Reason = websocket.CloseInternalServerErr, "the object failed, fault "+fault.ID
+	default:
+		in.interrupt(a)
+		return
+	}
 	in.mu.Lock()
 	in.deaf[a.socket] = struct{}{}
 	in.mu.Unlock()
-	in.relay.log.Debug("socket message refused", "object", a.id.object.String(), "socket", a.socket.String(), "error", err)
-	if errors.Is(err, actor.ErrNotOwner) || errors.Is(err, actor.ErrClosing) {
-		in.moved(a.id)
-		return
-	}
-	f := actor.Frame{Kind: actor.FrameClose, Socket: a.socket, Code: websocket.CloseInternalServerErr, Reason: "the message could not be taken"}
-	if certainlyLater(err) {
-		f.Code, f.Reason = websocket.CloseTryAgainLater, "try again later"
-	}
 	in.answer(a.id, f)
 }
 
-// closed takes the end of a socket.
-func (in *intake) closed(id streamID, socket actor.SocketID, c closing) {
+// interrupt has a stream attached again, unless that has happened since a came.
+func (in *intake) interrupt(a arrival) {
 	in.mu.Lock()
-	delete(in.deaf, socket)
+	current := in.epochs[a.id] == a.epoch
+	if current {
+		in.newest++
+		in.epochs[a.id] = epoch{number: in.newest, interrupted: true}
+	}
 	in.mu.Unlock()
-	if err := in.relay.host.CloseSocket(id.object, socket, c.info, c.cause); err != nil {
-		in.moved(id)
+	if current {
+		in.moved(a.id)
 	}
 }
 
-// attach takes a gateway's wish to attach an object's sockets.
-func (in *intake) attach(id streamID, a attach) {
+func (in *intake) close(a arrival) {
 	in.mu.Lock()
-	for _, socket := range a.sockets {
-		delete(in.deaf, socket)
-	}
+	delete(in.deaf, a.socket)
 	in.mu.Unlock()
-	if err := in.relay.host.Attach(id.object, id.gateway, a.sockets); err != nil {
-		in.moved(id)
+	if err := in.relay.host.CloseSocket(a.id.object, a.socket, a.closed.info, a.closed.cause); err != nil {
+		in.moved(a.id)
 	}
 }

@@ -17,7 +17,9 @@ const openWait = 5 * time.Second
 // opening is the time of a socket from the request that asks for it until its
 // object's FrameOpen.
 type opening struct {
-	by     way        // where the request went last; guarded by room.mu
+	// Of the last way that the request went; guarded by room.mu, and result fixed
+	// when the request has been answered.
+	by     way
 	result chan error // one slot
 }
 
@@ -40,15 +42,11 @@ func (rl *Relay) prepare(ctx context.Context, object actor.ID, socket actor.Sock
 	rl.rooms.with(streamID{socket.Gateway(), object}, rl.newRoom, func(r *room) {
 		s := r.seats[socket]
 		if s == nil {
-			s = &seat{id: socket, opening: &opening{result: make(chan error, 1)}}
+			s = &seat{id: socket, opening: new(opening)}
 			r.seats[socket] = s
 		}
 		if s.opening != nil {
-			s.opening.by = to
-			select {
-			case <-s.opening.result: // of the way before, which did not own the object
-			default:
-			}
+			s.opening.by, s.opening.result = to, make(chan error, 1) // the way before did not own the object
 		}
 		if to.broken() {
 			err = fmt.Errorf("%w: the socket link broke", actor.ErrNotOwner)
@@ -64,7 +62,7 @@ func (rl *Relay) open(w http.ResponseWriter, r *http.Request, target actor.Targe
 	held := &heldSwitch{ResponseWriter: w}
 	err := dispatch(held)
 	if err != nil && certainlyNotRun(err) || err == nil && !held.switched {
-		rl.rooms.with(id, nil, func(r *room) { r.dropLocked(socket) })
+		rl.rooms.with(id, nil, func(r *room) { delete(r.seats, socket) })
 		return err
 	}
 	if err == nil {

@@ -23,14 +23,13 @@ const (
 // another node owns. It is dialled on demand, lives until it breaks or has not
 // been used for a while, and carries all gateways of this node.
 type ownerLink struct {
+	*socketConn // set before ready is closed, and so is err
+	err         error
+
 	// Fixed after Relay.link.
 	relay *Relay
 	node  string
 	ready chan struct{} // closed when the link is up, or has failed
-
-	// Set before ready is closed.
-	*socketConn
-	err error
 
 	used time.Time // last asked for; guarded by Relay.mu
 }
@@ -164,7 +163,7 @@ func (rl *Relay) forgetLink(l *ownerLink) {
 func (l *ownerLink) take(id streamID, message []byte) error {
 	switch message[0] {
 	case wireFrame:
-		f, err := decodeFrame(message[1:])
+		f, err := actor.DecodeFrame(message[1:])
 		if err != nil {
 			return err
 		}
@@ -183,6 +182,8 @@ func (l *ownerLink) message(id streamID, socket actor.SocketID, number uint64, m
 	dst := make([]byte, 0, 32+len(m.Data))
 	l.send(id, appendMessage(dst, socket, number, m))
 }
+
+func (l *ownerLink) acknowledge(id streamID, frame uint64) { l.send(id, appendAck(nil, frame)) }
 
 func (l *ownerLink) closed(id streamID, socket actor.SocketID, c closing) {
 	l.send(id, appendClosed(nil, socket, c))

@@ -12,9 +12,10 @@ import (
 
 // SocketHost is what a relay needs of its node's runtime, which is an *actor.Host.
 type SocketHost interface {
-	Message(ctx context.Context, object actor.ID, socket actor.SocketID, number uint64, m actor.Message) error
+	Take(ctx context.Context, a actor.Arrival) error
 	CloseSocket(object actor.ID, socket actor.SocketID, info actor.CloseInfo, cause error) error
-	Attach(object actor.ID, gateway uint64, sockets []actor.SocketID) error
+	Attach(object actor.ID, gateway uint64, sockets []actor.SocketID, last uint64) error
+	Acknowledge(object actor.ID, gateway, number uint64)
 	AddGateway(start uint64, gateway actor.Gateway)
 	RemoveGateway(start uint64, gateway actor.Gateway)
 }
@@ -75,7 +76,10 @@ type Relay struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
+	fault relayFault // of a broken variant that only tests build
+
 	rooms roomTable
+	acks  *acks
 
 	mu       sync.Mutex // guards the following fields
 	gateways map[uint64]actor.Gateway
@@ -85,6 +89,16 @@ type Relay struct {
 	tended   bool // tend runs
 	closed   bool
 }
+
+// relayFault makes a broken variant of a relay. Only tests choose one, to show
+// that their checkers catch it.
+type relayFault int
+
+const (
+	faultNoResend relayFault = 1 + iota // messages that were not acknowledged are not sent again
+	faultNoFilter                       // frames that have come before are not dropped
+	faultAnyWay                         // frames count from whoever sends them
+)
 
 // maxSearches bounds the searches for owners that run at once, so that the
 // objects of a node that died come back at a bounded rate.
@@ -104,6 +118,7 @@ func NewRelay(cfg RelayConfig, host SocketHost, resolver Resolver, dial func(ctx
 		inbound: make(map[*gatewayLink]struct{}), watched: make(map[<-chan struct{}]map[*room]struct{}),
 	}
 	rl.local = newLocalOwner(rl)
+	rl.acks = newAcks(rl)
 	return rl, nil
 }
 
@@ -118,12 +133,15 @@ func (rl *Relay) AddGateway(start uint64, gateway actor.Gateway) {
 }
 
 // Message takes a message of a socket, see Dispatcher. It does not block: the
-// gateway's window bounds what is on its way.
-func (rl *Relay) Message(object actor.ID, socket actor.SocketID, number uint64, m actor.Message) {
-	r := rl.rooms.with(streamID{socket.Gateway(), object}, nil, func(r *room) { r.messageLocked(socket, number, m) })
+// gateway's window bounds what is not acknowledged, and where there is no window
+// it refuses with ErrOverloaded what is beyond bounds of its own.
+func (rl *Relay) Message(object actor.ID, socket actor.SocketID, number uint64, m actor.Message) error {
+	var err error
+	r := rl.rooms.with(streamID{socket.Gateway(), object}, nil, func(r *room) { err = r.messageLocked(socket, number, m) })
 	if r != nil {
 		r.pump()
 	}
+	return err
 }
 
 // SocketClosed tells the object of the end of a socket, see Dispatcher. It tells
@@ -175,9 +193,13 @@ func (rl *Relay) newRoom(id streamID) *room {
 
 // deliver takes a frame that from has sent on a stream.
 func (rl *Relay) deliver(from way, id streamID, f actor.Frame) {
-	if f.Kind == actor.FrameGone {
-		rl.rooms.with(id, nil, func(r *room) { r.dropLocked(f.Socket) })
+	switch f.Kind {
+	case actor.FrameGone:
+		rl.rooms.with(id, nil, func(r *room) { delete(r.seats, f.Socket) })
 		return
+	case actor.FrameAck:
+		rl.rooms.with(id, nil, func(r *room) { r.acknowledgedLocked(from, f.Socket, f.Number) })
+	case actor.FrameOpen, actor.FrameMessage, actor.FrameClose, actor.FrameAutoReply, actor.FrameAttached:
 	}
 	if r := rl.rooms.get(id); r != nil {
 		r.take(from, f)
@@ -212,7 +234,7 @@ func (g *localGateway) Deliver(object actor.ID, f actor.Frame) {
 	g.relay.deliver(g.relay.local, streamID{g.start, object}, f)
 }
 
-// OwnershipEnded implements actor.OwnershipWatcher.
+// OwnershipEnded implements actor.Attacher.
 func (g *localGateway) OwnershipEnded(of func(actor.ID) bool) {
 	for _, r := range g.relay.rooms.all() {
 		if r.id.gateway == g.start && of(r.id.object) {
@@ -226,6 +248,7 @@ func (g *localGateway) OwnershipEnded(of func(actor.ID) bool) {
 type way interface {
 	attach(id streamID, a attach)
 	message(id streamID, socket actor.SocketID, number uint64, m actor.Message)
+	acknowledge(id streamID, frame uint64)
 	closed(id streamID, socket actor.SocketID, c closing)
 	broken() bool
 	leadsTo(owner Owner) bool
@@ -251,6 +274,10 @@ func (o *localOwner) message(id streamID, socket actor.SocketID, number uint64, 
 
 func (o *localOwner) closed(id streamID, socket actor.SocketID, c closing) {
 	o.intake.closed(id, socket, c)
+}
+
+func (o *localOwner) acknowledge(id streamID, frame uint64) {
+	o.relay.host.Acknowledge(id.object, id.gateway, frame)
 }
 
 func (o *localOwner) broken() bool { return false }

@@ -2,7 +2,9 @@ package transport
 
 import (
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -17,8 +19,9 @@ var errMoved = errors.New("transport: the object has moved")
 //
 // A room has at most one way, and frames from any other are dropped: one that
 // does not own the object any more has nothing to say. The way changes only
-// when somebody has proven to be the owner, by FrameAttached or FrameOpen; until
-// then the room keeps the old one, or none if that is known to be over.
+// when somebody has proven to be the owner, by FrameAttached; until then the room
+// keeps the old one, or none if that is known to be over, and is parked: its
+// sockets stay open, and what they say is kept.
 type room struct {
 	// Fixed after Relay.newRoom.
 	relay   *Relay
@@ -29,27 +32,43 @@ type room struct {
 	// way come after those of the way before.
 	order sync.Mutex
 
-	mu      sync.Mutex // guards the following fields
-	dead    bool       // not in the table any more
-	seats   map[actor.SocketID]*seat
-	way     way             // nil: nobody is known to be the owner
-	last    way             // the one before way became nil
-	asked   way             // who was asked to attach
-	answer  chan struct{}   // of asked; closed when it has answered
-	search  bool            // a search is under way
-	watched <-chan struct{} // what the room is registered under in Relay.watched; guarded by Relay.mu
-	ready   []*seat         // those that have something to send
-	pumping bool
+	mu       sync.Mutex // guards the following fields
+	dead     bool       // not in the table any more
+	seats    map[actor.SocketID]*seat
+	way      way             // nil: nobody is known to be the owner
+	last     way             // the one before way became nil
+	asked    way             // who was asked to attach
+	answer   chan struct{}   // of asked; closed when it has answered
+	search   bool            // a search is under way
+	watched  <-chan struct{} // what the room is registered under in Relay.watched; guarded by Relay.mu
+	ready    []*seat         // those that have something to send
+	settled  time.Time       // when way was found
+	frame    uint64          // number of the last kept frame that the gateway got
+	due      int             // kept frames that the owner does not know to have come
+	dueBytes int             // of those
+	pumping  bool
 }
 
-// messageLocked takes a message to be sent.
-func (r *room) messageLocked(socket actor.SocketID, number uint64, m actor.Message) {
+// messageLocked takes a message to be sent, and keeps it until it is acknowledged.
+func (r *room) messageLocked(socket actor.SocketID, number uint64, m actor.Message) error {
 	s := r.seats[socket]
 	if s == nil || s.gone {
-		return // its end is on its way to the gateway
+		return nil // its end is on its way to the gateway
 	}
-	s.waiting = append(s.waiting, pending{number, m})
+	if s.full(len(m.Data)) {
+		return actor.ErrOverloaded
+	}
+	s.unacked = append(s.unacked, pending{number, m})
+	s.bytes += len(m.Data)
 	r.ready = append(r.ready, s)
+	return nil
+}
+
+// acknowledgedLocked is the owner's word that messages have taken effect.
+func (r *room) acknowledgedLocked(from way, socket actor.SocketID, number uint64) {
+	if s := r.seats[socket]; s != nil && from == r.way {
+		s.acknowledge(number)
+	}
 }
 
 // closeLocked notes that the client's side of a socket has ended.
@@ -71,9 +90,6 @@ func (r *room) closeLocked(socket actor.SocketID, c closing) {
 	r.relay.spawn(r.pump) // the caller may be in the middle of a frame
 }
 
-// dropLocked forgets a socket of whose end the object knows.
-func (r *room) dropLocked(socket actor.SocketID) { delete(r.seats, socket) }
-
 // pump sends what waits, in the order of each socket. Only one goroutine does so
 // at a time.
 func (r *room) pump() {
@@ -86,8 +102,8 @@ func (r *room) pump() {
 	for r.way != nil && len(r.ready) > 0 {
 		s, to := r.ready[0], r.way
 		r.ready[0], r.ready = nil, r.ready[1:]
-		waiting := s.waiting
-		s.waiting = nil
+		waiting := slices.Clone(s.unacked[s.sent:])
+		s.sent = len(s.unacked)
 		var c *closing
 		if s.closing != nil && !s.told {
 			c, s.told = s.closing, true
@@ -111,7 +127,7 @@ func (r *room) take(from way, f actor.Frame) {
 	v := r.admit(from, f)
 	for _, socket := range v.ended {
 		r.gateway.Deliver(r.id.object, actor.Frame{
-			Kind: actor.FrameClose, Socket: socket, Code: websocket.CloseServiceRestart, Reason: "the object has moved",
+			Kind: actor.FrameClose, Socket: socket, Code: websocket.CloseTryAgainLater, Reason: "the object does not know this socket",
 		})
 	}
 	if v.wanted {
@@ -120,6 +136,9 @@ func (r *room) take(from way, f actor.Frame) {
 	if v.opened != nil {
 		v.opened.finish(nil)
 	}
+	if v.ack {
+		r.acknowledge()
+	}
 }
 
 // verdict is what becomes of a frame.
@@ -127,20 +146,28 @@ type verdict struct {
 	wanted bool             // the gateway gets it
 	ended  []actor.SocketID // have ended because of it
 	opened *opening         // is over with it
+	ack    bool             // the owner shall know at once
 }
 
 // admit says what becomes of a frame. The caller holds order.
 func (r *room) admit(from way, f actor.Frame) (v verdict) {
 	r.withLock(func() {
-		s := r.seats[f.Socket]
-		switch {
-		case f.Kind == actor.FrameAttached:
+		if f.Kind == actor.FrameAttached {
 			if r.asked == from {
 				v.ended = r.attachedLocked(from, f.Except)
 			}
+			return
+		}
+		s := r.seats[f.Socket]
+		if f.Kind == actor.FrameOpen && from != r.way && !r.beginLocked(from) {
+			return
+		}
+		if from != r.way && r.relay.fault != faultAnyWay || r.seenLocked(f, &v) {
+			return
+		}
+		switch {
 		case f.Kind == actor.FrameOpen:
-			v = r.openLocked(from, s, f)
-		case from != r.way:
+			v.wanted, v.opened = r.openLocked(s, f)
 		case f.Kind == actor.FrameClose && s != nil:
 			v.wanted = r.endLocked(s, f)
 		default:
@@ -150,19 +177,60 @@ func (r *room) admit(from way, f actor.Frame) (v verdict) {
 	return v
 }
 
-// openLocked is the acceptance of a socket, which only an owner can send.
-func (r *room) openLocked(from way, s *seat, f actor.Frame) (v verdict) {
+// beginLocked takes FrameOpen, which only an owner sends, from another than the
+// room's way. The first socket of a room makes it the way. Where others may have
+// missed frames they are attached first, and the frame comes again then.
+func (r *room) beginLocked(from way) bool {
+	if r.way == nil && r.last == nil && !r.wantedLocked() {
+		r.settleLocked(from)
+		return true
+	}
+	r.searchLocked()
+	return false
+}
+
+// seenLocked says whether a kept frame has come before, from this way or one
+// before it, and counts those that have not.
+func (r *room) seenLocked(f actor.Frame, v *verdict) bool {
+	if f.Number == 0 || f.Kind == actor.FrameAck {
+		return false
+	}
+	if f.Number <= r.frame {
+		return r.relay.fault != faultNoFilter
+	}
+	r.frame = f.Number
+	r.due++
+	r.dueBytes += len(f.Data)
+	if v.ack = r.due >= ackFrames || r.dueBytes >= ackBytes; !v.ack && r.due == 1 {
+		r.relay.acks.later(r)
+	}
+	return false
+}
+
+// acknowledge tells the owner up to which kept frame the gateway has all.
+func (r *room) acknowledge() {
+	var to way
+	var frame uint64
+	r.mu.Lock()
+	if r.due > 0 {
+		to, frame = r.way, r.frame
+		r.due, r.dueBytes = 0, 0
+	}
+	r.mu.Unlock()
+	if to != nil {
+		to.acknowledge(r.id, frame)
+	}
+}
+
+// openLocked is the acceptance of a socket by its object.
+func (r *room) openLocked(s *seat, f actor.Frame) (wanted bool, opened *opening) {
 	if s == nil {
 		// Whoever asked for the socket is gone, and the object must hear it.
 		r.closeLocked(f.Socket, closing{info: lostInfo("the client left during the handshake")})
-		return v
+		return false, nil
 	}
-	if from != r.way {
-		v.ended = r.settleLocked(from)
-	}
-	v.wanted, v.opened = s.opening != nil, s.opening
-	s.opening = nil
-	return v
+	opened, s.opening = s.opening, nil
+	return opened != nil, opened
 }
 
 // endLocked ends a socket by the will of its object, which knows it then, or of
@@ -189,27 +257,22 @@ func (r *room) attachedLocked(from way, gone []actor.SocketID) (ended []actor.So
 		}
 		delete(r.seats, id)
 	}
-	return append(ended, r.settleLocked(from)...)
+	r.settleLocked(from)
+	return ended
 }
 
-// settleLocked makes from the way. What another way had not delivered is lost, so
-// the sockets that were open end.
-func (r *room) settleLocked(from way) (ended []actor.SocketID) {
-	before := r.way
-	if before == nil {
-		before = r.last
-	}
-	r.way, r.last = from, nil
+// settleLocked makes from the way, on which everything is sent again that was not
+// acknowledged.
+func (r *room) settleLocked(from way) {
+	r.way, r.last, r.settled = from, nil, time.Now()
 	r.answeredLocked()
 	r.ready = nil
-	for id, s := range r.seats {
-		if before != nil && before != from && s.opening == nil && !s.gone {
-			ended = append(ended, id)
-			s.gone, s.waiting = true, nil
-			s.closing = &closing{info: actor.CloseInfo{Code: websocket.CloseServiceRestart, Reason: "the object has moved"}}
-		}
+	for _, s := range r.seats {
 		s.told = false
-		if s.closing != nil || len(s.waiting) > 0 {
+		if r.relay.fault != faultNoResend {
+			s.sent = 0
+		}
+		if s.closing != nil || len(s.unacked) > 0 {
 			r.ready = append(r.ready, s)
 		}
 	}
@@ -217,7 +280,6 @@ func (r *room) settleLocked(from way) (ended []actor.SocketID) {
 		r.pump()
 		r.relay.watch(r)
 	})
-	return ended
 }
 
 // lostLocked notes that from does not lead to the owner any more.

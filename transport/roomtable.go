@@ -114,19 +114,50 @@ func (t *roomTable) drained(ctx context.Context) {
 	}
 }
 
+// Bounds of what is kept of one socket until it is acknowledged. Windows of
+// clients are smaller; these are for the sockets that objects dial.
+const (
+	maxUnacked      = 1024
+	maxUnackedBytes = 16 << 20
+)
+
 // seat is a socket of a room, from the request that asks for it until its object
 // knows of its end.
 type seat struct {
 	id      actor.SocketID
-	opening *opening // not nil: the object has not accepted it yet
-	gone    bool     // its gateway knows that it has ended
-	waiting []pending
-	closing *closing // the client's side is gone, which the object does not know yet
-	told    bool     // closing is on its way
+	opening *opening  // not nil: the object has not accepted it yet
+	gone    bool      // its gateway knows that it has ended
+	unacked []pending // messages that the object has not acknowledged
+	bytes   int       // of unacked
+	sent    int       // of unacked, on the way that the room has now
+	closing *closing  // the client's side is gone, which the object does not know yet
+	told    bool      // closing is on its way
 }
 
-// pending is a message that was not sent to the owner yet.
+// pending is a message that may have to be sent again.
 type pending struct {
 	number  uint64
 	message actor.Message
+}
+
+// acknowledge lets go the messages up to number: those of one socket take effect in order.
+func (s *seat) acknowledge(number uint64) {
+	n := 0
+	for n < len(s.unacked) && s.unacked[n].number <= number {
+		s.bytes -= len(s.unacked[n].message.Data)
+		n++
+	}
+	if n == len(s.unacked) {
+		s.unacked = nil
+	} else {
+		rest := copy(s.unacked, s.unacked[n:])
+		clear(s.unacked[rest:])
+		s.unacked = s.unacked[:rest]
+	}
+	s.sent = max(0, s.sent-n)
+}
+
+// full says whether one more message would be too much for a socket without a window.
+func (s *seat) full(size int) bool {
+	return len(s.unacked) >= maxUnacked || (len(s.unacked) > 0 && s.bytes+size > maxUnackedBytes)
 }

@@ -16,8 +16,7 @@ func (rt *Router) Message(ctx context.Context, object actor.ID, socket actor.Soc
 	if rt.relay == nil {
 		return rt.local.Message(ctx, object, socket, number, m)
 	}
-	rt.relay.Message(object, socket, number, m)
-	return nil
+	return rt.relay.Message(object, socket, number, m)
 }
 
 // SocketClosed implements Dispatcher: it is told until the object knows.

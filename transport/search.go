@@ -29,6 +29,7 @@ func (r *room) searchLocked() {
 func (r *room) find() {
 	patience := time.NewTimer(r.relay.cfg.Patience)
 	defer patience.Stop()
+	r.calm()
 	for pause := searchPause; ; pause = min(2*pause, maxSearchPause) {
 		owner, ok, changed := r.relay.resolver.Owner(r.id.object)
 		if ok && r.tryOwner(owner) {
@@ -51,6 +52,15 @@ func (r *room) find() {
 		}
 		again.Stop()
 	}
+}
+
+// calm keeps a way that is lost again as soon as it is found from being asked
+// without a pause.
+func (r *room) calm() {
+	r.mu.Lock()
+	again := time.Until(r.settled.Add(searchPause))
+	r.mu.Unlock()
+	wait(r.relay.ctx, again)
 }
 
 // tryOwner asks one node; true when the search is over.
@@ -98,6 +108,7 @@ func (r *room) ask(to way) (answer <-chan struct{}, a attach) {
 		if r.way == to {
 			return
 		}
+		a.last = r.frame
 		for id, s := range r.seats {
 			if s.opening == nil {
 				a.sockets = append(a.sockets, id)

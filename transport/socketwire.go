@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-dev/holdfast/actor"
 )
@@ -127,67 +128,10 @@ func decodeClosed(body []byte) (socket actor.SocketID, c closing, err error) {
 
 // appendFrame adds all that the gateway of that start needs of a frame.
 func appendFrame(dst []byte, gateway uint64, f actor.Frame) []byte {
-	dst = append(dst, wireFrame, byte(f.Kind))
-	dst = binary.AppendUvarint(dst, f.Number)
-	dst = append(dst, f.Socket[:]...)
-	switch f.Kind {
-	case actor.FrameOpen:
-		dst = binary.AppendUvarint(dst, uint64(len(f.Tags)))
-		for _, tag := range f.Tags {
-			dst = appendText(dst, tag)
-		}
-		dst = appendAuto(appendText(dst, f.Protocol), f.Auto)
-	case actor.FrameMessage:
-		dst = appendText(dst, f.Tag)
-		var except []actor.SocketID
-		for _, socket := range f.Except {
-			if socket.Gateway() == gateway {
-				except = append(except, socket)
-			}
-		}
-		dst = append(appendSockets(dst, except), byte(f.Message))
-		dst = append(dst, f.Data...)
-	case actor.FrameClose:
-		dst = appendText(binary.AppendUvarint(dst, uint64(f.Code)), f.Reason)
-	case actor.FrameAutoReply:
-		dst = appendAuto(dst, f.Auto)
-	case actor.FrameAttached:
-		dst = appendSockets(dst, f.Except)
-	case actor.FrameAck, actor.FrameGone:
+	if f.Kind == actor.FrameMessage && len(f.Except) > 0 {
+		f.Except = slices.DeleteFunc(slices.Clone(f.Except), func(id actor.SocketID) bool { return id.Gateway() != gateway })
 	}
-	return dst
-}
-
-// decodeFrame gives a frame whose data is part of body.
-func decodeFrame(body []byte) (f actor.Frame, err error) {
-	r := wireReader{rest: body}
-	f.Kind, f.Number, f.Socket = actor.FrameKind(r.byte()), r.uvarint(), r.socket()
-	switch f.Kind {
-	case actor.FrameOpen:
-		n := r.count(1)
-		for range n {
-			f.Tags = append(f.Tags, r.text())
-		}
-		f.Protocol = r.text()
-		f.Auto = r.auto()
-	case actor.FrameMessage:
-		f.Tag, f.Except = r.text(), r.sockets()
-		f.Message = actor.MessageKind(r.byte())
-		if f.Message != actor.Text && f.Message != actor.Binary {
-			r.bad = true
-		}
-		f.Data, r.rest = r.rest, nil
-	case actor.FrameClose:
-		f.Code, f.Reason = r.code(), r.text()
-	case actor.FrameAutoReply:
-		f.Auto = r.auto()
-	case actor.FrameAttached:
-		f.Except = r.sockets()
-	case actor.FrameAck, actor.FrameGone:
-	default:
-		r.bad = true
-	}
-	return f, r.end()
+	return f.Append(append(dst, wireFrame))
 }
 
 func appendText(dst []byte, text string) []byte {
@@ -200,13 +144,6 @@ func appendSockets(dst []byte, sockets []actor.SocketID) []byte {
 		dst = append(dst, socket[:]...)
 	}
 	return dst
-}
-
-func appendAuto(dst []byte, auto *actor.AutoReply) []byte {
-	if auto == nil {
-		return append(dst, 0)
-	}
-	return appendText(appendText(append(dst, 1), auto.Request), auto.Reply)
 }
 
 func truth(b bool) byte {
@@ -294,16 +231,4 @@ func (r *wireReader) sockets() []actor.SocketID {
 		all[i] = r.socket()
 	}
 	return all
-}
-
-func (r *wireReader) auto() *actor.AutoReply {
-	switch r.byte() {
-	case 0:
-		return nil
-	case 1:
-		return &actor.AutoReply{Request: r.text(), Reply: r.text()}
-	default:
-		r.bad = true
-		return nil
-	}
 }

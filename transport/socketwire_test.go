@@ -29,13 +29,13 @@ func testFrames() []actor.Frame {
 
 func TestFramesOnTheWire(t *testing.T) {
 	for _, f := range testFrames() {
-		got, err := decodeFrame(appendFrame(nil, 7, f)[1:])
+		got, err := actor.DecodeFrame(appendFrame(nil, 7, f)[1:])
 		if err != nil || !reflect.DeepEqual(got, f) {
 			t.Errorf("%+v arrives as %+v, %v", f, got, err)
 		}
 	}
 	other := actor.Frame{Kind: actor.FrameMessage, Except: []actor.SocketID{actor.NewSocketID(8, 1)}, Message: actor.Text, Data: []byte("x")}
-	if got, err := decodeFrame(appendFrame(nil, 7, other)[1:]); err != nil || len(got.Except) > 0 {
+	if got, err := actor.DecodeFrame(appendFrame(nil, 7, other)[1:]); err != nil || len(got.Except) > 0 {
 		t.Errorf("a socket of another gateway is sent as exclusion: %v, %v", got.Except, err)
 	}
 }
@@ -71,9 +71,9 @@ func FuzzSocketWire(f *testing.F) {
 		switch body := message[1:]; message[0] {
 		case wireFrame:
 			var frame actor.Frame
-			if frame, err = decodeFrame(body); err == nil {
+			if frame, err = actor.DecodeFrame(body); err == nil {
 				again = appendFrame(nil, 7, frame)
-				if second, err := decodeFrame(again[1:]); err != nil || second.Kind != frame.Kind || second.Number != frame.Number || !bytes.Equal(second.Data, frame.Data) {
+				if second, err := actor.DecodeFrame(again[1:]); err != nil || second.Kind != frame.Kind || second.Number != frame.Number || !bytes.Equal(second.Data, frame.Data) {
 					t.Errorf("frame %+v is sent on as %+v, %v", frame, second, err)
 				}
 			}
