@@ -18,6 +18,8 @@ type Batch struct {
 	Frame  uint64 // number of the last kept frame that the object has made so far; 0 = as in the batch before
 	Outbox OutboxChange
 	Forget bool // remove the object's record if it has no key, alarm, socket or automatic reply
+
+	Poison *PoisonRecord // replaces the object's record of poison; zero removes it
 }
 
 // Write puts or deletes one key.

@@ -18,7 +18,8 @@ var ErrBadBatch = errors.New("actor: not a batch")
 //	           number of socket changes, of each: op, socket (16 bytes), and what the op needs,
 //	           with flagAutoSet: request, reply,
 //	           with flagOutbox: length of the part + 1, the part and its number, or 0;
-//	           number of delivered parts, of each: its number less that of the one before
+//	           number of delivered parts, of each: its number less that of the one before,
+//	           with flagPoison: class, name, marked, since, strikes, struck, quarantines, until
 //
 // Numbers are unsigned varints in their shortest form, times are zigzag varints,
 // texts are a length and bytes. Every batch has exactly one encoding.
@@ -32,7 +33,8 @@ const (
 	flagAutoSet   = 1 << 3
 	flagAutoClear = 1 << 4
 	flagOutbox    = 1 << 5
-	flagsKnown    = 1<<6 - 1
+	flagPoison    = 1 << 7
+	flagsKnown    = 1<<6 - 1 | flagPoison
 )
 
 // Bounds of the fields, part of the format: far above the limits that the
@@ -70,7 +72,11 @@ func (b *Batch) Append(dst []byte) []byte {
 		dst = appendText(dst, bounded(b.Auto.Reply.Request))
 		dst = appendText(dst, bounded(b.Auto.Reply.Reply))
 	}
-	return appendOutboxChange(dst, &b.Outbox)
+	dst = appendOutboxChange(dst, &b.Outbox)
+	if b.Poison != nil {
+		dst = appendPoison(dst, b.Poison)
+	}
+	return dst
 }
 
 func (c *OutboxChange) empty() bool { return len(c.Part) == 0 && len(c.Delivered) == 0 }
@@ -139,6 +145,9 @@ func (b *Batch) flags() byte {
 	}
 	if !b.Outbox.empty() {
 		f |= flagOutbox
+	}
+	if b.Poison != nil {
+		f |= flagPoison
 	}
 	switch {
 	case b.Auto == nil:
@@ -265,6 +274,10 @@ func (b *Batch) decode(data []byte) error {
 	}
 	if flags&flagOutbox != 0 {
 		b.decodeOutbox(&r)
+	}
+	if flags&flagPoison != 0 {
+		poison := readPoison(&r)
+		b.Poison = &poison
 	}
 	if !r.done() {
 		return fmt.Errorf("%w: malformed after a good version byte, %d bytes", ErrBadBatch, len(data))

@@ -45,7 +45,10 @@ func TestBatchRoundTrip(t *testing.T) {
 	full := fullBatch()
 	deletesAlarm := &Batch{Alarm: AlarmChange{Op: AlarmDelete, If: -1}, Auto: &AutoChange{}}
 	posts := &Batch{Object: ID{1}, Frame: 9, Outbox: OutboxChange{Number: 8, Part: []byte{1, 2}, Delivered: []uint64{1, 300, math.MaxUint64}}}
-	for _, want := range []*Batch{full, deletesAlarm, posts, {Outbox: OutboxChange{Delivered: []uint64{7}}}, {}, {Object: ID{1}, Class: "Counter", Writes: []Write{{Key: "count", Value: []byte("\x012")}}}} {
+	suspected := &Batch{Object: ID{2}, Poison: &PoisonRecord{
+		Class: "Counter", Name: "größe", Marked: math.MaxUint64, Since: -1, Strikes: 255, Struck: math.MaxInt64, Quarantines: 9, Until: math.MinInt64,
+	}}
+	for _, want := range []*Batch{full, deletesAlarm, posts, {Outbox: OutboxChange{Delivered: []uint64{7}}}, {Poison: &PoisonRecord{}}, suspected, {}, {Object: ID{1}, Class: "Counter", Writes: []Write{{Key: "count", Value: []byte("\x012")}}}} {
 		data := want.Append([]byte("before"))[len("before"):]
 		got, err := DecodeBatch(data)
 		if err != nil {
@@ -96,6 +99,7 @@ func TestDecodeBatchRefuses(t *testing.T) {
 		"an outbox with nothing":     "\x01\x20" + head[2:] + "\x00\x00\x00\x00",
 		"an empty outbox part":       "\x01\x20" + head[2:] + "\x00\x00\x01\x01\x01\x01",
 		"an outbox part twice":       "\x01\x20" + head[2:] + "\x00\x00\x00\x02\x01\x00",
+		"poison cut short":           "\x01\x80" + head[2:] + "\x00\x00\x00\x00\x01",
 		"both automatic replies":     "\x01\x18" + head[2:] + "\x00\x00\x00\x00",
 		"trailing byte":              head + "\x00\x00\x00",
 		"long form of a number":      head + "\x80\x00\x00",

@@ -27,6 +27,10 @@ func recordForms() map[string]func(data []byte) ([]byte, error) {
 			n, err := decodeNumber(data)
 			return appendNumber(nil, n), err
 		},
+		"poison": func(data []byte) ([]byte, error) {
+			p, err := decodePoison(data)
+			return appendPoison([]byte{recordVersion}, &p), err
+		},
 		"position": func(data []byte) ([]byte, error) {
 			index, header, err := decodePosition(data)
 			return appendPosition(nil, index, header), err
@@ -39,7 +43,9 @@ func recordSamples() map[string][]string {
 	object := objectRecord{ObjectRecord: ObjectRecord{Class: "Counter", Name: "a", Frame: 300}, accepted: 3, open: 2}
 	withAuto := objectRecord{ObjectRecord: ObjectRecord{Auto: &AutoReply{Request: "p", Reply: "q"}}}
 	socket := SocketRecord{Sequence: 5, Tags: []string{"x", ""}, Protocol: "chat"}
+	poison := PoisonRecord{Class: "Counter", Name: "a", Marked: 300, Since: 1, Strikes: 2, Struck: -1, Quarantines: 1, Until: 2}
 	return map[string][]string{
+		"poison":   {string(appendPoison([]byte{recordVersion}, &poison)), "\x01\x07Counter\x01a\xac\x02\x02\x02\x01\x01\x04"},
 		"object":   {string(appendObject(nil, &object)), "\x01\x07Counter\x01a\xac\x02\x03\x02\x00", string(appendObject(nil, &withAuto)), "\x01\x00\x00\x00\x00\x00\x01\x01p\x01q"},
 		"alarm":    {string(appendAlarm([]byte{recordVersion}, AlarmRecord{Due: 2, Scheduled: -1, Retries: 6})), "\x01\x04\x01\x06"},
 		"socket":   {string(appendSocket(nil, &socket)), "\x01\x05\x04chat\x02\x01x\x00"},
@@ -108,6 +114,7 @@ func TestKeysOfTheStateDatabaseNeverChange(t *testing.T) {
 		"00026f" + idHex:                      appendObjectKey(nil, 2, kindObject, id),
 		"00026b" + idHex + "61":               append(appendObjectKey(nil, 2, kindKey, id), 'a'),
 		"000261" + idHex:                      appendObjectKey(nil, 2, kindAlarm, id),
+		"000278" + idHex:                      appendObjectKey(nil, 2, kindPoison, id),
 		"000264" + "8000000000000001" + idHex: appendDueKey(nil, 2, 1, id),
 		"000264" + "7fffffffffffffff" + idHex: appendDueKey(nil, 2, -1, id),
 		"000273" + idHex + socketHex + "02":   appendSocketKey(nil, 2, id, socket, partAttachment),

@@ -16,6 +16,7 @@ import (
 //	shard (2) 'd' due (8, sign flipped) object     alarm again, in order of due time
 //	shard (2) 'q' object (32) number (8)           part of the outbox
 //	shard (2) 's' object (32) socket (16) part (1) socket
+//	shard (2) 'x' object (32)                      record of poison
 const (
 	kindAlarm    byte = 'a'
 	kindDue      byte = 'd'
@@ -24,6 +25,7 @@ const (
 	kindPosition byte = 'p'
 	kindOutbox   byte = 'q'
 	kindSocket   byte = 's'
+	kindPoison   byte = 'x'
 )
 
 // Parts of a socket. The number is there as long as the socket is open.

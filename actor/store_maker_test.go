@@ -106,6 +106,9 @@ func (m *batchMaker) batch() *Batch {
 			b.Outbox.Delivered = append(b.Outbox.Delivered, number)
 		}
 	}
+	if m.chance(10) {
+		b.Poison = pick(m, []*PoisonRecord{{}, {Class: "Counter", Marked: 7, Since: -1}, {Strikes: 2, Struck: 5, Quarantines: 1, Until: 9}})
+	}
 	return b
 }
 

@@ -30,6 +30,7 @@ type modelObject struct {
 	sockets  []SocketRecord
 	accepted uint64
 	outbox   map[uint64]string
+	poison   PoisonRecord
 }
 
 func newStoreModel() *storeModel {
@@ -75,6 +76,9 @@ func (m *storeModel) batch(b *Batch) {
 	}
 	if len(b.Outbox.Part) > 0 {
 		o.outbox[b.Outbox.Number] = string(b.Outbox.Part)
+	}
+	if b.Poison != nil {
+		o.poison = *b.Poison
 	}
 	if b.Forget && len(o.keys) == 0 && o.alarm == nil && len(o.sockets) == 0 && (o.record == nil || o.record.Auto == nil) {
 		o.record = nil
@@ -152,6 +156,9 @@ func (m *storeModel) records() int {
 		if o.alarm != nil {
 			n += 2
 		}
+		if o.poison != (PoisonRecord{}) {
+			n++
+		}
 		n += 2*len(o.sockets) + len(o.outbox)
 		for _, s := range o.sockets {
 			if s.Attachment != nil {
@@ -216,6 +223,13 @@ func checkObject(s *Store, id ID, o *modelObject) error {
 	}
 	if !maps.Equal(outbox, o.outbox) {
 		return fmt.Errorf("outbox = %v, want %v", outbox, o.outbox)
+	}
+	poison, err := s.Poison(id)
+	if err != nil {
+		return err
+	}
+	if poison != o.poison {
+		return fmt.Errorf("Poison = %+v, want %+v", poison, o.poison)
 	}
 	wantEmpty := len(o.keys) == 0 && o.alarm == nil && len(o.sockets) == 0
 	empty, err := s.Empty(id)

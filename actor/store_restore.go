@@ -149,7 +149,7 @@ func objectOfKey(key []byte) (ID, error) {
 	kind := key[shardKeyBytes]
 	wrong := true
 	switch kind {
-	case kindObject, kindAlarm:
+	case kindObject, kindAlarm, kindPoison:
 		wrong = len(key) != objectKeyBytes
 	case kindKey:
 		wrong = len(key) < objectKeyBytes
