@@ -139,8 +139,8 @@ type BroadcastOptions struct {
 }
 
 // Broadcast sends a message to all sockets of the object that the options
-// select. It costs one frame for each gateway, not one for each socket. Errors
-// are those of Socket.Send.
+// select. It costs one frame for each gateway, not one for each socket. Errors,
+// and what holds when the object moves, are those of Socket.Send.
 func (s *State) Broadcast(ctx context.Context, message Message, opt BroadcastOptions) error {
 	if err := checkMessage(message); err != nil {
 		return err
@@ -225,6 +225,10 @@ func (s *Socket) Protocol() string { return s.protocol }
 // Send sends a message to the client, in the order of the object's frames, when
 // the writes made before it are durable. A nil error does not say that the
 // client gets it: it may be gone without the object knowing yet.
+//
+// If the object moves to another node, or its node dies, a message that was sent
+// after a write of the same event (since its last outside wait) still arrives,
+// once; others may be lost then, or come twice. So write first, then send.
 func (s *Socket) Send(ctx context.Context, message Message) error {
 	if err := checkMessage(message); err != nil {
 		return err
