@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,9 +32,10 @@ type fleet struct {
 	store *actor.Store
 	nodes map[string]*fleetNode
 
-	mu      sync.Mutex // guards the following fields
-	owner   string     // of all objects; "" = none
-	number  uint64     // of the ownership
+	mu      sync.Mutex          // guards the following fields
+	owners  [fleetShards]string // "" = none
+	number  uint64              // of the newest ownership
+	numbers [fleetShards]uint64 // of each shard's ownership
 	index   uint64
 	changed chan struct{}
 	heard   []string // what the class saw, in order: "open", "close CODE", "got TEXT"
@@ -88,6 +90,11 @@ func (h *fleetHost) Take(ctx context.Context, a actor.Arrival) error {
 	return h.Host.Take(ctx, a)
 }
 
+// fleetShards is the number of shards.
+const fleetShards = 2
+
+func fleetShard(id actor.ID) uint32 { return uint32(id[0] % fleetShards) }
+
 // fleetNode is one node.
 type fleetNode struct {
 	fleet  *fleet
@@ -138,7 +145,7 @@ func inFleet(t *testing.T, cfg RelayConfig, gateway GatewayConfig, names string,
 	synctest.Test(t, func(t *testing.T) {
 		f := &fleet{t: t, nodes: make(map[string]*fleetNode), changed: make(chan struct{}), over: make(map[uint64]bool)}
 		store, err := actor.OpenStore(actor.StoreConfig{
-			Dir: "state", FS: vfs.NewMem(), ShardOf: func(actor.ID) uint32 { return 0 }, Log: slog.New(slog.DiscardHandler),
+			Dir: "state", FS: vfs.NewMem(), ShardOf: fleetShard, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -174,7 +181,7 @@ func (f *fleet) newNode(name string, start uint64, cfg RelayConfig, gateway Gate
 	var err error
 	n.host, err = actor.NewHost(actor.Config{
 		Classes: map[string]actor.Class{"ChatRoom": {New: f.newChat}}, Secret: testSecret, Store: f.store,
-		Committer: &fleetCommitter{node: n}, ShardOf: func(actor.ID) uint32 { return 0 }, Start: start, Log: log,
+		Committer: &fleetCommitter{node: n}, ShardOf: fleetShard, Start: start, Log: log,
 		GatewayOver: f.gatewayOver,
 		Events:      actor.Events{Frames: n.frames.add},
 	})
@@ -391,12 +398,15 @@ func (n *fleetNode) links() int {
 	return len(n.relay.links)
 }
 
+// Holders implements Resolver.
+func (*fleetNode) Holders(actor.ID) []string { return nil }
+
 // Owner implements Resolver.
-func (n *fleetNode) Owner(actor.ID) (Owner, bool, <-chan struct{}) {
+func (n *fleetNode) Owner(object actor.ID) (Owner, bool, <-chan struct{}) {
 	f := n.fleet
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	owner := f.owner
+	owner := f.owners[fleetShard(object)]
 	n.mu.Lock()
 	if n.belief != "" {
 		owner = n.belief
@@ -407,19 +417,26 @@ func (n *fleetNode) Owner(actor.ID) (Owner, bool, <-chan struct{}) {
 
 // own makes a node the owner of everything, or none.
 func (f *fleet) own(name string) {
+	for shard := range uint32(fleetShards) {
+		f.ownShard(shard, name)
+	}
+}
+
+func (f *fleet) ownShard(shard uint32, name string) {
 	f.mu.Lock()
-	old := f.owner
-	f.owner = name
+	old := f.owners[shard]
+	f.owners[shard] = name
 	f.number++
 	number := f.number
+	f.numbers[shard] = number
 	close(f.changed)
 	f.changed = make(chan struct{})
 	f.mu.Unlock()
 	if n := f.nodes[old]; n != nil && !n.isDown() { // one that is cut off does not know
-		n.host.SetOwnership(0, 0)
+		n.host.SetOwnership(shard, 0)
 	}
 	if n := f.nodes[name]; n != nil {
-		n.host.SetOwnership(0, number)
+		n.host.SetOwnership(shard, number)
 	}
 }
 
@@ -435,14 +452,15 @@ type fleetCommitter struct {
 }
 
 // Ownership implements actor.Committer.
-func (c *fleetCommitter) Ownership(actor.ID) (uint64, error) {
+func (c *fleetCommitter) Ownership(object actor.ID) (uint64, error) {
 	f := c.node.fleet
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.owner != c.node.name {
+	shard := fleetShard(object)
+	if f.owners[shard] != c.node.name {
 		return 0, actor.ErrNotOwner
 	}
-	return f.number, nil
+	return f.numbers[shard], nil
 }
 
 // Prove implements actor.Committer.
@@ -471,7 +489,7 @@ func (c *fleetCommitter) apply(object actor.ID, ownership uint64, batch []byte) 
 		return actor.ErrOutcomeUnknown
 	}
 	f.index++
-	if err := f.store.Apply(0, [][]byte{batch}, f.index, nil); err != nil {
+	if err := f.store.Apply(fleetShard(object), [][]byte{batch}, f.index, nil); err != nil {
 		return err
 	}
 	if f.loss == lostApplied {
@@ -520,6 +538,10 @@ func (f *fleet) newChat(_ context.Context, s *actor.State) (http.Handler, error)
 }
 
 func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/dial" {
+		c.dial(w, r)
+		return
+	}
 	if r.URL.Path != "/socket" {
 		if text := r.URL.Query().Get("say"); text != "" {
 			if err := c.state.Broadcast(r.Context(), actor.Message{Kind: actor.Text, Data: []byte(text)}, actor.BroadcastOptions{}); err != nil {
@@ -536,6 +558,44 @@ func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.fleet.hear("open")
+}
+
+// dial joins another room, says so many words there, and answers with what it heard.
+func (c *chat) dial(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	rooms, err := c.state.Namespace("ChatRoom")
+	if err != nil {
+		panic(err)
+	}
+	room, err := rooms.Named(r.URL.Query().Get("room"))
+	if err != nil {
+		panic(err)
+	}
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, "/socket", nil)
+	socket, resp, err := room.Dial(ctx, request)
+	if err != nil || socket == nil {
+		http.Error(w, fmt.Sprint(resp, err), http.StatusInternalServerError)
+		return
+	}
+	words, _ := strconv.Atoi(r.URL.Query().Get("words"))
+	for n := range words {
+		if err := socket.Send(ctx, actor.Message{Kind: actor.Text, Data: fmt.Appendf(nil, "put m0:%d", n)}); err != nil {
+			fmt.Fprintf(w, "send: %v\n", err)
+			return
+		}
+		m, err := socket.Receive(ctx)
+		if err != nil {
+			fmt.Fprintf(w, "receive: %v\n", err)
+			return
+		}
+		fmt.Fprintf(w, "%s\n", m.Data)
+		if err := c.state.Outside(ctx, func(context.Context) error { time.Sleep(time.Millisecond); return nil }); err != nil {
+			fmt.Fprintf(w, "pause: %v\n", err)
+		}
+	}
+	if err := socket.Close(ctx, 4002, "enough"); err != nil {
+		fmt.Fprintf(w, "close: %v\n", err)
+	}
 }
 
 func (c *chat) SocketMessage(ctx context.Context, socket *actor.Socket, m actor.Message) error {

@@ -402,3 +402,35 @@ func TestCloseThatIsLostIsToldAgain(t *testing.T) {
 		}
 	})
 }
+
+// Sockets between objects work across nodes like those of clients, and outlive
+// the owner of the object that they lead to.
+func TestSocketsBetweenObjects(t *testing.T) {
+	inFleet(t, RelayConfig{}, GatewayConfig{}, "a b c", func(f *fleet) {
+		// Two rooms of different shards, which different nodes own.
+		dialler, room := "", ""
+		for n := 0; dialler == "" || room == ""; n++ {
+			name := fmt.Sprint("room", n)
+			if fleetShard(objectOf("ChatRoom", name)) == 0 {
+				dialler = name
+			} else {
+				room = name
+			}
+		}
+		f.ownShard(0, "b")
+		f.ownShard(1, "a")
+		time.AfterFunc(20*time.Millisecond, func() { f.nodes["a"].kill(); f.ownShard(1, "c") })
+		answer := f.nodes["c"].get("/objects/ChatRoom/" + dialler + "/dial?words=200&room=" + room)
+		var want strings.Builder
+		for n := range 200 {
+			fmt.Fprintf(&want, "%d m0:%d\n", n+1, n)
+		}
+		if answer != want.String() {
+			t.Errorf("the dialling object heard\n%s", answer)
+		}
+		time.Sleep(time.Second)
+		if got := f.saw("close"); !slices.Equal(got, []string{"close 4002 true"}) {
+			t.Errorf("the class heard %q, want one close 4002", got)
+		}
+	})
+}
