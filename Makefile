@@ -47,6 +47,10 @@ kill: ## SIGKILL the real binary under load, KILLS times
 failover: ## SIGKILL and SIGSTOP nodes of a cluster of real processes under load, ROUNDS times
 	$(GO) test -count=1 -timeout=60m -run=TestFailover ./cmd/holdfast -failovers=$(ROUNDS) -v
 
+.PHONY: planned
+planned: ## restart every node of a real cluster under load, grow it and shrink it, without a failed call
+	$(GO) test -count=1 -timeout=30m -run='TestRollingRestart|TestGrowAndShrink' ./cmd/holdfast -planned -v
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)

@@ -130,6 +130,15 @@ func (f *shardFSM) decide(now fence, l *raft.Log) (entry, fence, outcome, error)
 	return e, next, outcomeApplied, nil
 }
 
+// opened gives the fence that the state has now, unless the state is changing.
+func (f *shardFSM) opened() fence {
+	if !f.mu.TryLock() {
+		return fence{} // a received snapshot may take long
+	}
+	defer f.mu.Unlock()
+	return f.fence
+}
+
 func (f *shardFSM) add(e entry, o outcome) {
 	f.entries = append(f.entries, e)
 	f.results = append(f.results, o)

@@ -160,11 +160,14 @@ func (h *holding) swept(shard placement.ShardID) bool {
 // the wanted one, and opens that.
 func (h *holding) turn(shard placement.ShardID, g *group, want tableReplica, wanted, founds bool) error {
 	if g != nil {
+		if hint, ok := g.hint(); ok {
+			h.node.hints.learn(hint) // nobody else tells this node where the shard went
+		}
 		h.node.groups[shard].Store(nil)
 		if err := g.close(); err != nil {
 			return err
 		}
-		h.node.cfg.Log.Info("replica closed, its data goes", "shard", shard, "replica", g.me.serverID())
+		h.node.cfg.Log.Debug("replica closed, its data goes", "shard", shard, "replica", g.me.serverID())
 	}
 	if err := h.sweep(shard, want.Number); err != nil {
 		return err

@@ -266,6 +266,14 @@ func (n *Node) HandOver(ctx context.Context, shard placement.ShardID, to string)
 	return g.handOverTo(ctx, to)
 }
 
+// Leave says good-bye by gossip: others look for this node no more. It goes on
+// otherwise, until Close.
+func (n *Node) Leave() {
+	if n.peers != nil {
+		n.peers.leave()
+	}
+}
+
 // group gives this node's replica of a shard, or nil.
 func (n *Node) group(shard placement.ShardID) *group {
 	if int64(shard) >= int64(len(n.groups)) {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/holdfast-dev/holdfast/placement"
@@ -77,7 +78,8 @@ func (n *Node) Address(node string) (address string, ok bool) {
 }
 
 // guess gives the leader that this node's own replica follows, or else what
-// hints say, or the home.
+// hints say, or the home. A hint that names this node, which does not own the
+// shard, is outdated: whoever has it now has not been heard of yet.
 func (n *Node) guess(shard placement.ShardID) string {
 	if g := n.group(shard); g != nil {
 		_, id := g.raft.LeaderWithID()
@@ -85,13 +87,23 @@ func (n *Node) guess(shard placement.ShardID) string {
 			return leader.node
 		}
 	}
-	if hint, ok := n.hints.owner(shard); ok {
+	if hint, ok := n.hints.owner(shard); ok && string(hint.Node) != n.Name() {
 		return string(hint.Node)
 	}
-	if t := n.control.table(); int64(shard) < int64(len(t.Shards)) && len(t.Shards[shard].Wanted) > 0 {
-		return t.Shards[shard].Wanted[0]
+	if holders := n.Holders(shard); len(holders) > 0 {
+		return holders[0]
 	}
 	return ""
+}
+
+// Holders gives the other nodes that shall hold the shard, the home first. One of
+// them owns it, or can say who does, when everything else has led astray.
+func (n *Node) Holders(shard placement.ShardID) []string {
+	t := n.control.table()
+	if int64(shard) >= int64(len(t.Shards)) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(t.Shards[shard].Wanted), func(name string) bool { return name == n.Name() })
 }
 
 // Learn takes the hint that an answer of another node has brought.
@@ -102,7 +114,27 @@ func (n *Node) Learn(hint Hint) {
 }
 
 // HintOf gives the newest hint about a shard, to pass on in an answer.
-func (n *Node) HintOf(shard placement.ShardID) (Hint, bool) { return n.hints.owner(shard) }
+func (n *Node) HintOf(shard placement.ShardID) (Hint, bool) {
+	hint, ok := n.hints.owner(shard)
+	if g := n.group(shard); g != nil {
+		if own, known := g.hint(); known && own.Ownership > hint.Ownership {
+			return own, true
+		}
+	}
+	return hint, ok
+}
+
+// hint tells what this replica knows of the owner: the leader of the term in which
+// the newest ownership was opened, as long as that term lasts.
+func (g *group) hint() (Hint, bool) {
+	opened := g.fsm.opened()
+	_, id := g.raft.LeaderWithID()
+	leader, err := parseReplicaID(id)
+	if err != nil || opened.ownership == 0 || g.raft.CurrentTerm() != opened.term {
+		return Hint{}, false
+	}
+	return Hint{Shard: g.shard, Node: placement.NodeID(leader.node), Ownership: opened.ownership}, true
+}
 
 // owned is called when an ownership begins or ends here.
 func (n *Node) owned(shard placement.ShardID, ownership uint64) {

@@ -24,6 +24,7 @@ type peers struct {
 	members *members
 	cancel  context.CancelFunc
 	moved   chan struct{} // one slot: others may gossip elsewhere
+	left    sync.Once
 	running sync.WaitGroup
 
 	mux atomic.Pointer[raftMux]
@@ -117,14 +118,25 @@ func (p *peers) call(ctx context.Context, node string, q peerRequest) (peerAnswe
 	return p.mux.Load().callPeer(ctx, node, q)
 }
 
+// leave says good-bye, once.
+func (p *peers) leave() {
+	p.left.Do(func() {
+		if err := p.members.leave(); err != nil {
+			// Nobody may be there to hear it; whoever is finds out.
+			p.cfg.log.Info("left without a good-bye", "error", err)
+		}
+	})
+}
+
 // close says good-bye and ends all connections. The groups must be closed.
 func (p *peers) close() error {
 	if p.cancel != nil {
 		p.cancel()
 	}
-	err := p.members.leave()
+	p.leave()
+	var err error
 	if mux := p.mux.Load(); mux != nil {
-		err = errors.Join(err, mux.Close())
+		err = mux.Close()
 	}
 	p.running.Wait()
 	return errors.Join(err, p.members.close())

@@ -53,11 +53,15 @@ func (l *funcLocal) SocketClosed(actor.ID, actor.SocketID, actor.CloseInfo, erro
 
 // fixedResolver says what it was told.
 type fixedResolver struct {
+	holders []string // fixed before the first call
+
 	mu      sync.Mutex // guards the following fields
 	owner   Owner
 	ok      bool
 	changed chan struct{}
 }
+
+func (f *fixedResolver) Holders(actor.ID) []string { return f.holders }
 
 func (f *fixedResolver) Owner(actor.ID) (Owner, bool, <-chan struct{}) {
 	f.mu.Lock()
@@ -256,6 +260,25 @@ func TestForwardWaitsForAnOwnerAndGivesUp(t *testing.T) {
 			t.Errorf("with an unreachable owner: %v after %v, want ErrNotOwner after %v", err, time.Since(began), ownerWait)
 		}
 	})
+}
+
+// A guess that stays wrong does not keep a call from the owner.
+func TestForwardAsksTheHoldersInTheEnd(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHop(t)
+			h.owners.holders = []string{"a", "b"}
+			h.owners.set(Owner{Node: "c"}, known)
+			h.there.dispatch = func(w http.ResponseWriter, _ *http.Request, _ actor.Target, _ actor.SocketID) error {
+				w.WriteHeader(http.StatusNoContent)
+				return nil
+			}
+			began := time.Now()
+			if resp, err := h.call(httptest.NewRequest("GET", "/", nil)); err != nil || time.Since(began) > ownerWait/10 {
+				t.Errorf("owner guessed: %v: %v, %v after %v, want an answer of b within %v", known, resp.StatusCode, err, time.Since(began), ownerWait/10)
+			}
+		})
+	}
 }
 
 func TestForwardThatBreaksIsUnknown(t *testing.T) {

@@ -32,8 +32,13 @@ const (
 	linkPending = 256
 )
 
-// linkMagic begins every connection; a byte for the version and one for the use follow.
-const linkMagic = "HFLK"
+// linkMagic begins every connection; a byte for the version and one for the use
+// follow. The accepting end answers with linkServed when somebody serves that use:
+// what was sent before would have an unknown fate.
+const (
+	linkMagic  = "HFLK"
+	linkServed = 'S'
+)
 
 var (
 	// errLinkPreface refuses a connection that is not from a node that we understand.
@@ -76,8 +81,8 @@ func NewLink(key *LinkKey, dial func(ctx context.Context, address string) (net.C
 }
 
 // Handle gives connections of one use to f, which owns them from then on and is
-// called on the accepting goroutine of the connection. Until it is called such
-// connections are refused.
+// called on the accepting goroutine of the connection. Until it is called, and
+// after it is called with nil, such connections are refused.
 func (l *Link) Handle(use LinkUse, f func(net.Conn)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,20 +139,12 @@ func (l *Link) shake(conn net.Conn, begin bool) bool {
 
 // welcome finds out what an accepted connection is for and hands it over.
 func (l *Link) welcome(raw net.Conn) {
-	conn, use, err := l.receive(raw)
+	conn, serve, err := l.receive(raw)
 	<-l.pending
 	l.shake(raw, false)
 	if err == nil {
-		l.mu.Lock()
-		handler := l.handlers[use]
-		l.mu.Unlock()
-		if handler != nil {
-			handler(conn)
-			return
-		}
-		if err = errLinkEarly; use < LinkRaft || use > LinkSockets {
-			err = fmt.Errorf("%w: use %d", errLinkPreface, use)
-		}
+		serve(conn)
+		return
 	}
 	raw.Close() //nolint:errcheck // the refusal is what counts
 	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, errLinkEarly) {
@@ -155,9 +152,10 @@ func (l *Link) welcome(raw net.Conn) {
 	}
 }
 
-func (l *Link) receive(raw net.Conn) (net.Conn, LinkUse, error) {
+// receive does the accepting end's part of the handshake.
+func (l *Link) receive(raw net.Conn) (_ net.Conn, serve func(net.Conn), _ error) {
 	if err := raw.SetDeadline(time.Now().Add(linkHandshake)); err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	conn := raw
 	if l.key != nil {
@@ -165,18 +163,38 @@ func (l *Link) receive(raw net.Conn) (net.Conn, LinkUse, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), linkHandshake)
 		defer cancel()
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, 0, fmt.Errorf("transport: handshake: %w", err)
+			return nil, nil, fmt.Errorf("transport: handshake: %w", err)
 		}
 		conn = secure
 	}
 	var preface [len(linkMagic) + 2]byte
 	if _, err := io.ReadFull(conn, preface[:]); err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", errLinkPreface, err)
+		return nil, nil, fmt.Errorf("%w: %w", errLinkPreface, err)
 	}
 	if string(preface[:len(linkMagic)]) != linkMagic || preface[len(linkMagic)] != linkVersion {
-		return nil, 0, errLinkPreface
+		return nil, nil, errLinkPreface
 	}
-	return conn, LinkUse(preface[len(linkMagic)+1]), raw.SetDeadline(time.Time{})
+	serve, err := l.handler(LinkUse(preface[len(linkMagic)+1]))
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := conn.Write([]byte{linkServed}); err != nil {
+		return nil, nil, fmt.Errorf("transport: handshake: %w", err)
+	}
+	return conn, serve, raw.SetDeadline(time.Time{})
+}
+
+// handler gives whoever serves a use.
+func (l *Link) handler(use LinkUse) (func(net.Conn), error) {
+	if use < LinkRaft || use > LinkSockets {
+		return nil, fmt.Errorf("%w: use %d", errLinkPreface, use)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if serve := l.handlers[use]; serve != nil {
+		return serve, nil
+	}
+	return nil, errLinkEarly
 }
 
 // Dial connects to the peer at address for one use. A peer with another key is
@@ -211,6 +229,13 @@ func (l *Link) introduce(ctx context.Context, raw net.Conn, use LinkUse) (net.Co
 	preface := append([]byte(linkMagic), linkVersion, byte(use))
 	if _, err := conn.Write(preface); err != nil {
 		return nil, err
+	}
+	var served [1]byte
+	if _, err := io.ReadFull(conn, served[:]); err != nil {
+		return nil, fmt.Errorf("it does not serve that: %w", err)
+	}
+	if served[0] != linkServed {
+		return nil, errLinkPreface
 	}
 	return conn, conn.SetDeadline(time.Time{})
 }

@@ -53,6 +53,8 @@ type resolved struct {
 	fix  actor.ID // the calling object
 }
 
+func (resolved) Holders(actor.ID) []string { return nil }
+
 func (r resolved) Owner(object actor.ID) (Owner, bool, <-chan struct{}) {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()

@@ -12,6 +12,9 @@ import (
 const (
 	// ownerWait bounds how long a call waits while its shard has no owner.
 	ownerWait = 5 * time.Second
+	// ownerTries is after how many vain tries a call does not trust the guess any
+	// more: every second try then goes to one of the shard's nodes.
+	ownerTries = 4
 	// ownerPause is how long a call waits before it asks again whoever refused
 	// it, if nobody tells of a new owner before.
 	ownerPause = 25 * time.Millisecond
@@ -35,6 +38,8 @@ type Resolver interface {
 	// Owner gives the owner of the object's shard, if one is known, and a channel
 	// that is closed when something better may be known.
 	Owner(object actor.ID) (owner Owner, ok bool, changed <-chan struct{})
+	// Holders gives the other nodes that should know the object's owner.
+	Holders(object actor.ID) []string
 }
 
 // Hints are what nodes tell each other of owners besides.
@@ -84,8 +89,11 @@ func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Tar
 	patience := time.NewTimer(ownerWait)
 	defer patience.Stop()
 	var newest uint64 // ownership in the newest hint that was followed
-	for {
+	for try := 0; ; try++ {
 		owner, ok, changed := rt.resolver.Owner(target.ID)
+		if holders := rt.resolver.Holders(target.ID); try >= ownerTries && try%2 == 0 && len(holders) > 0 {
+			owner, ok = Owner{Node: holders[try/2%len(holders)]}, true
+		}
 		err := actor.ErrNotOwner
 		for follow := ok; follow; {
 			err = rt.send(w, body.attach(r), target, socket, owner)
@@ -95,7 +103,7 @@ func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Tar
 			}
 			owner, follow = rt.better(target.ID, owner, refusal, &newest)
 		}
-		if !rt.pause(r.Context(), patience, changed, ok) {
+		if !rt.pause(r.Context(), patience, changed) {
 			return err
 		}
 	}
@@ -115,15 +123,10 @@ func (rt *Router) send(w http.ResponseWriter, r *http.Request, target actor.Targ
 	return rt.peers.forward(w, r.WithContext(ctx), target, socket, owner.Node)
 }
 
-// better says whom to ask at once after a refusal: the same node if the
-// connection was dead, another if the refusal names one that this call did not know of.
+// better says whom to ask at once after a refusal: another node, if the refusal
+// names one that this call did not know of.
 func (rt *Router) better(object actor.ID, asked Owner, r *refusal, newest *uint64) (Owner, bool) {
-	switch {
-	case r == nil:
-		return Owner{}, false
-	case r.unsent:
-		return asked, true
-	case rt.hints == nil || r.hint.Ownership <= *newest:
+	if r == nil || rt.hints == nil || r.hint.Ownership <= *newest {
 		return Owner{}, false
 	}
 	*newest = r.hint.Ownership
@@ -131,17 +134,14 @@ func (rt *Router) better(object actor.ID, asked Owner, r *refusal, newest *uint6
 	return owner, ok && owner != asked
 }
 
-// pause waits for a better answer of the resolver; false when patience or the client is gone.
-func (rt *Router) pause(ctx context.Context, patience *time.Timer, changed <-chan struct{}, refused bool) bool {
-	var again <-chan time.Time
-	if refused {
-		timer := time.NewTimer(ownerPause)
-		defer timer.Stop()
-		again = timer.C
-	}
+// pause waits for a better answer of the resolver, or until it is time to ask
+// again; false when patience or the client is gone.
+func (rt *Router) pause(ctx context.Context, patience *time.Timer, changed <-chan struct{}) bool {
+	again := time.NewTimer(ownerPause)
+	defer again.Stop()
 	select {
 	case <-changed:
-	case <-again:
+	case <-again.C:
 	case <-patience.C:
 		return false
 	case <-ctx.Done():

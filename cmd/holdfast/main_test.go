@@ -18,6 +18,10 @@ var kills = flag.Int("kills", 3, "how often TestKill kills the node")
 // failovers is how often TestFailover kills a node; `make failover` asks for more.
 var failovers = flag.Int("failovers", 3, "how often TestFailover kills a node; it freezes one a third as often")
 
+// planned runs the tests in which nothing happens that a client may notice. They
+// fail on a machine that is too busy for nodes to keep their leaderships.
+var planned = flag.Bool("planned", false, "run TestRollingRestart and TestGrowAndShrink")
+
 // testDir holds the binary for all tests; binary builds it when the first needs it.
 var (
 	testDir string

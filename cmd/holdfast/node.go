@@ -304,6 +304,10 @@ func (n *Node) Close(ctx context.Context) error {
 		errs = append(errs, n.host.Close(ctx))
 	}
 	if n.owner != nil {
+		if n.started.Load() {
+			n.linger(ctx)
+		}
+		n.link.Handle(transport.LinkHTTP, nil)
 		errs = append(errs, n.owner.Shutdown(ctx))
 		n.peers.Close()
 	}
@@ -321,6 +325,22 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	n.servers.Wait()
 	return errors.Join(errs...)
+}
+
+// lingerWait is how long a node that stops still tells its peers where its shards
+// have gone, after it has left their gossip. A call that came later would end with
+// the connection, and nobody would know its fate.
+const lingerWait = 500 * time.Millisecond
+
+// linger refuses the calls of those who have not heard yet.
+func (n *Node) linger(ctx context.Context) {
+	n.cluster.Leave()
+	timer := time.NewTimer(lingerWait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // drainWait bounds how long a node that drains looks for others that take its

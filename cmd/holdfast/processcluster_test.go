@@ -17,27 +17,18 @@ import (
 type processCluster struct {
 	nodes []*process
 	args  [][]string // of each node, to start it again
+	seeds string     // where nodes look for others
 }
 
-// startProcesses runs the binary n times and waits until all are up. Each node
-// has an address of its own in 127/8, chosen at random, so that ports which the
-// others must know beforehand are free.
+// startProcesses runs the binary n times and waits until all have formed a cluster.
 func startProcesses(t *testing.T, n int, flags ...string) *processCluster {
 	t.Helper()
-	dir := t.TempDir()
-	key := filepath.Join(dir, "cluster.key")
-	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	net := fmt.Sprintf("127.%d.%d", 1+rand.IntN(254), rand.IntN(255))
-	host := func(i int) string { return fmt.Sprintf("%s.%d", net, i+1) }
-	c := &processCluster{nodes: make([]*process, n)}
-	for i := range n {
-		c.args = append(c.args, append([]string{
-			"--name", fmt.Sprintf("node-%d", i+1), "--data", filepath.Join(dir, fmt.Sprint(i+1)),
-			"--http", host(i) + ":8080", "--admin", host(i) + ":8081", "--internal", host(i) + ":7000", "--gossip", host(i) + ":7946",
-			"--join", host(0) + "," + host(n/2) + "," + host(n-1), "--bootstrap-expect", fmt.Sprint(n), "--cluster-key-file", key,
-		}, flags...))
+	c := prepareProcesses(t, n, flags...)
+	for i := range c.args {
+		if i == 0 {
+			c.args[i] = append(c.args[i], "--join", c.seeds)
+		}
+		c.args[i] = append(c.args[i], "--bootstrap-expect", fmt.Sprint(n))
 	}
 	var starting sync.WaitGroup
 	for i := range n {
@@ -46,6 +37,33 @@ func startProcesses(t *testing.T, n int, flags ...string) *processCluster {
 	starting.Wait()
 	if t.Failed() {
 		t.FailNow()
+	}
+	return c
+}
+
+// prepareProcesses makes n nodes to be started: the first forms a cluster of one,
+// which the others join. Each has an address of its own in 127/8, chosen at
+// random, so that ports which the others must know beforehand are free.
+func prepareProcesses(t *testing.T, n int, flags ...string) *processCluster {
+	t.Helper()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "cluster.key")
+	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	net := fmt.Sprintf("127.%d.%d", 1+rand.IntN(254), rand.IntN(255))
+	host := func(i int) string { return fmt.Sprintf("%s.%d", net, i+1) }
+	c := &processCluster{nodes: make([]*process, n), seeds: host(0) + "," + host(n/2) + "," + host(n-1)}
+	for i := range n {
+		args := append([]string{
+			"--name", fmt.Sprintf("node-%d", i+1), "--data", filepath.Join(dir, fmt.Sprint(i+1)),
+			"--http", host(i) + ":8080", "--admin", host(i) + ":8081", "--internal", host(i) + ":7000", "--gossip", host(i) + ":7946",
+			"--cluster-key-file", key,
+		}, flags...)
+		if i > 0 {
+			args = append(args, "--join", c.seeds)
+		}
+		c.args = append(c.args, args)
 	}
 	return c
 }

@@ -18,6 +18,11 @@ func (r resolver) Owner(object actor.ID) (transport.Owner, bool, <-chan struct{}
 	return transport.Owner{Node: node, Local: local}, ok, changed
 }
 
+// Holders implements transport.Resolver.
+func (r resolver) Holders(object actor.ID) []string {
+	return r.node.Holders(placement.ShardOf(object, r.node.Shards()))
+}
+
 // Hint implements transport.Hints.
 func (r resolver) Hint(object actor.ID) (transport.Hint, bool) {
 	hint, ok := r.node.HintOf(placement.ShardOf(object, r.node.Shards()))

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/cluster"
+)
+
+// Size of a counterLoad.
+const (
+	loadObjects = 200
+	loadPace    = 100 * time.Millisecond // of each object's client
+	loadShards  = 32
+)
+
+// counterLoad is a cluster of real processes, with a client for each of many
+// counters.
+type counterLoad struct {
+	t       *testing.T
+	cluster *processCluster
+	client  *http.Client
+	objects []string // hexadecimal IDs
+	history *history
+
+	doors            atomic.Pointer[[]string] // base URLs of the nodes that clients talk to
+	planned          atomic.Bool              // nothing happens that a client may notice
+	unknown, refused atomic.Int64
+	firsts           firstWrites
+
+	cancel  context.CancelFunc
+	clients sync.WaitGroup
+}
+
+// startCounterLoad makes the counters through the first node and starts their clients.
+func startCounterLoad(t *testing.T, c *processCluster) *counterLoad {
+	t.Helper()
+	l := &counterLoad{t: t, cluster: c, client: newClient(t, nil), history: &history{}}
+	for range loadObjects {
+		response, err := l.client.Post(c.nodes[0].clients+"/ids/Counter", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made struct{ ID string }
+		err = json.NewDecoder(response.Body).Decode(&made)
+		response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.objects = append(l.objects, made.ID)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	l.cancel = cancel
+	l.enter(-1)
+	for i, object := range l.objects {
+		l.clients.Go(func() { l.write(ctx, object, i) })
+	}
+	t.Cleanup(func() { cancel(); l.clients.Wait() })
+	return l
+}
+
+// write increments one object until ctx ends.
+func (l *counterLoad) write(ctx context.Context, object string, turn int) {
+	pace := time.NewTicker(loadPace)
+	defer pace.Stop()
+	for ; ctx.Err() == nil; turn++ {
+		doors := *l.doors.Load()
+		door := doors[turn%len(doors)]
+		began := time.Now()
+		w := l.history.begin(object, "")
+		data, err := tryCall(ctx, l.client, http.MethodPost, door+"/ids/Counter/"+object+"/increment", "")
+		var answer struct{ Value int64 }
+		if err == nil {
+			err = json.Unmarshal(data, &answer)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		l.done(door, w, answer.Value, err)
+		l.firsts.note(shardOfHex(object), began, err)
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// done notes how a write ended. A failure that nobody may notice, or that says
+// nothing of the write, is a mistake of the cluster.
+func (l *counterLoad) done(door string, w int, number int64, err error) {
+	status := &statusError{}
+	isStatus := errors.As(err, &status)
+	switch {
+	case err == nil:
+		l.history.end(w, number)
+	case !slices.Contains(*l.doors.Load(), door): // it was on its way when the door was given up
+	case l.planned.Load():
+		l.t.Errorf("a client of %s: %v, want no failure", door, err)
+	case isStatus && status.status == http.StatusServiceUnavailable:
+		l.history.refuse(w)
+		l.refused.Add(1)
+	case isStatus && status.status == http.StatusGatewayTimeout && strings.Contains(status.body, "outcome_unknown"):
+		l.unknown.Add(1)
+	default:
+		l.t.Errorf("a client of %s: %v", door, err)
+	}
+}
+
+// enter lets the clients go to the nodes but one; -1 = to all.
+func (l *counterLoad) enter(except int) {
+	var doors []string
+	for i, p := range l.cluster.nodes {
+		if i != except && p != nil {
+			doors = append(doors, l.cluster.url(i))
+		}
+	}
+	l.doors.Store(&doors)
+}
+
+// settled waits until every shard is as it should be, on that many nodes, and
+// gives the shards of one.
+func (l *counterLoad) settled(nodes, node int) (shards []int) {
+	l.t.Helper()
+	var seen cluster.Overview
+	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
+	defer cancel()
+	asker := l.cluster.nodes[0]
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := fetch(ctx, l.client, asker.operators+"/cluster", &seen)
+		if err == nil && seen.State == cluster.ConditionOK && len(seen.Nodes) == nodes {
+			break
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			l.t.Fatalf("the cluster did not settle within a minute: %v; it is %s\n%s", err, seen.State, asker.stderr)
+		}
+	}
+	for _, s := range seen.Shards {
+		if string(s.Owner) == fmt.Sprintf("node-%d", node+1) {
+			shards = append(shards, int(s.Shard))
+		}
+	}
+	return shards
+}
+
+// stop ends the clients and checks the whole history.
+func (l *counterLoad) stop() {
+	l.t.Helper()
+	l.cancel()
+	l.clients.Wait()
+	writes := byObject(l.history.copy())
+	for _, object := range l.objects {
+		var answer struct{ Value int64 }
+		if err := fetch(l.t.Context(), l.client, l.cluster.nodes[0].clients+"/ids/Counter/"+object+"/get", &answer); err != nil {
+			l.t.Error(err)
+		} else if err := checkCounter(writes[object], answer.Value); err != nil {
+			l.t.Error(err)
+		}
+	}
+	for i, p := range l.cluster.nodes {
+		if p == nil {
+			continue
+		}
+		if code := p.stop(l.t, syscall.SIGTERM); code != 0 {
+			l.t.Errorf("exit code of node %d after SIGTERM = %d, want 0\n%s", i+1, code, p.stderr)
+		}
+	}
+}
+
+// shardOfHex gives the shard of an object by its ID.
+func shardOfHex(object string) int {
+	first, err := strconv.ParseUint(object[:16], 16, 64)
+	if err != nil {
+		panic(err)
+	}
+	return int(first % loadShards)
+}
+
+// summary gives the usual quantiles.
+func summary(d []time.Duration) string {
+	if len(d) == 0 {
+		return "none"
+	}
+	d = slices.Sorted(slices.Values(d))
+	at := func(q float64) time.Duration { return d[min(len(d)-1, int(q*float64(len(d))))].Round(time.Millisecond) }
+	return fmt.Sprintf("%d of them, p50 %v, p99 %v, max %v", len(d), at(0.5), at(0.99), at(1))
+}
