@@ -277,6 +277,11 @@ func TestPatienceIsBounded(t *testing.T) {
 		if !websocket.IsCloseError(c.ended, websocket.CloseTryAgainLater) {
 			t.Errorf("the socket ended with %v, want 1013", c.ended)
 		}
+		f.own("a")
+		time.Sleep(5 * time.Second)
+		if got := f.saw("close"); !slices.Equal(got, []string{"close 1013 false"}) {
+			t.Errorf("the class heard %q, want a close 1013", got)
+		}
 	})
 }
 

@@ -25,7 +25,8 @@ func (r *room) searchLocked() {
 }
 
 // find asks whoever may be the owner to attach the room's sockets until one
-// proves that it is, or the relay's patience is over.
+// proves that it is. When the relay's patience is over the clients are let go; the
+// search goes on, because the object has to hear of it.
 func (r *room) find() {
 	patience := time.NewTimer(r.relay.cfg.Patience)
 	defer patience.Stop()
@@ -43,9 +44,7 @@ func (r *room) find() {
 		case <-changed:
 		case <-again.C:
 		case <-patience.C:
-			again.Stop()
 			r.giveUp()
-			return
 		case <-r.relay.ctx.Done():
 			again.Stop()
 			return
@@ -147,30 +146,22 @@ func (r *room) wantedLocked() bool {
 	return false
 }
 
-// giveUp ends the room's sockets. Their object hears of it when this gateway's
-// start is over, or when another node attaches.
+// giveUp ends the room's sockets, unless there is a way, which is as good as any.
 func (r *room) giveUp() {
+	const code, reason = websocket.CloseTryAgainLater, "the object has no owner"
 	var ended []actor.SocketID
 	r.withLock(func() {
-		r.search = false
-		if r.way != nil {
-			return // the old one is as good as any
-		}
 		for id, s := range r.seats {
-			if s.opening == nil {
-				if !s.gone {
-					ended = append(ended, id)
-				}
-				delete(r.seats, id)
+			if r.way == nil && s.opening == nil && !s.gone {
+				ended = append(ended, id)
+				r.closeLocked(id, closing{info: actor.CloseInfo{Code: code, Reason: reason}})
 			}
 		}
 	})
 	r.order.Lock()
 	defer r.order.Unlock()
 	for _, socket := range ended {
-		r.gateway.Deliver(r.id.object, actor.Frame{
-			Kind: actor.FrameClose, Socket: socket, Code: websocket.CloseTryAgainLater, Reason: "the object has no owner",
-		})
+		r.gateway.Deliver(r.id.object, actor.Frame{Kind: actor.FrameClose, Socket: socket, Code: code, Reason: reason})
 	}
 }
 
