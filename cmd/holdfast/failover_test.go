@@ -59,9 +59,11 @@ func (f *failover) round(how failure, victim int) {
 	if err := p.cmd.Process.Signal(how.signal); err != nil {
 		f.t.Fatal(err)
 	}
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
 	select {
 	case <-f.firsts.done():
-	case <-time.After(time.Minute):
+	case <-limit.C:
 		_, missing := f.firsts.state()
 		f.t.Fatalf("a minute after %s of node %d these shards take no write: %v", how.name, victim+1, missing)
 	}

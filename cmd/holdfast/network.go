@@ -82,13 +82,13 @@ func readSecret(path string) ([]byte, error) {
 // clusterNetwork says in cluster's words how the node reaches its peers. link
 // must be serving when cluster.Open is called.
 func (n *Network) clusterNetwork(cfg Config, link *transport.Link) (*cluster.Network, error) {
-	host, err := advertisedHost(cfg.Advertise, n.Internal.Addr())
-	if err != nil {
-		return nil, err
-	}
 	internal, gossip := n.Internal.Addr().String(), ""
-	if host != "" {
-		internal, gossip = net.JoinHostPort(host, strconv.Itoa(n.Internal.Addr().(*net.TCPAddr).Port)), host
+	if tcp, ok := n.Internal.Addr().(*net.TCPAddr); ok {
+		var err error
+		if gossip, err = advertisedHost(cfg.Advertise, tcp); err != nil {
+			return nil, err
+		}
+		internal = net.JoinHostPort(gossip, strconv.Itoa(tcp.Port))
 	}
 	return &cluster.Network{
 		Join:            cfg.Join,
@@ -108,17 +108,13 @@ func (n *Network) clusterNetwork(cfg Config, link *transport.Link) (*cluster.Net
 }
 
 // advertisedHost gives the host at which peers reach this node: what the
-// operator says, else the listener's, else the machine's first private one. It
-// is "" for a listener that is not TCP, whose address is good as it is.
-func advertisedHost(advertise string, listening net.Addr) (string, error) {
-	tcp, ok := listening.(*net.TCPAddr)
+// operator says, else the listener's, else the machine's first private one.
+func advertisedHost(advertise string, listening *net.TCPAddr) (string, error) {
 	switch {
-	case !ok:
-		return "", nil
 	case advertise != "":
 		return advertise, nil
-	case !tcp.IP.IsUnspecified():
-		return tcp.IP.String(), nil
+	case !listening.IP.IsUnspecified():
+		return listening.IP.String(), nil
 	}
 	private, err := sockaddr.GetPrivateIP()
 	if err != nil {
