@@ -68,6 +68,7 @@ type activation struct {
 	outbox       outbox
 	auto         *AutoReply
 	alarm        alarmView
+	keyed        keyedCalls
 	inflight     int
 	outputs      queue[output]
 	pumping      bool

@@ -19,6 +19,7 @@ type Batch struct {
 	Outbox OutboxChange
 	Forget bool // remove the object's record if it has no key, alarm, socket or automatic reply
 
+	Keyed  []KeyedChange // what is kept for calls with a key
 	Poison *PoisonRecord // replaces the object's record of poison; zero removes it
 }
 

@@ -19,13 +19,15 @@ var ErrBadBatch = errors.New("actor: not a batch")
 //	           with flagAutoSet: request, reply,
 //	           with flagOutbox: length of the part + 1, the part and its number, or 0;
 //	           number of delivered parts, of each: its number less that of the one before,
+//	           with flagKeyed: number of changes, of each: op, key, expires, and but for
+//	           KeyedExpired the fingerprint (32 bytes), and of KeyedAnswered the answer,
 //	           with flagPoison: class, name, marked, since, strikes, struck, quarantines, until
 //
 // Numbers are unsigned varints in their shortest form, times are zigzag varints,
 // texts are a length and bytes. Every batch has exactly one encoding.
 const batchVersion = 1
 
-// Flags of an encoded batch.
+// Flags of an encoded batch. All bits are used: what comes next needs version 2.
 const (
 	flagWipe      = 1 << 0
 	flagForget    = 1 << 1
@@ -33,8 +35,8 @@ const (
 	flagAutoSet   = 1 << 3
 	flagAutoClear = 1 << 4
 	flagOutbox    = 1 << 5
+	flagKeyed     = 1 << 6
 	flagPoison    = 1 << 7
-	flagsKnown    = 1<<6 - 1 | flagPoison
 )
 
 // Bounds of the fields, part of the format: far above the limits that the
@@ -72,7 +74,7 @@ func (b *Batch) Append(dst []byte) []byte {
 		dst = appendText(dst, bounded(b.Auto.Reply.Request))
 		dst = appendText(dst, bounded(b.Auto.Reply.Reply))
 	}
-	dst = appendOutboxChange(dst, &b.Outbox)
+	dst = appendKeyed(appendOutboxChange(dst, &b.Outbox), b.Keyed)
 	if b.Poison != nil {
 		dst = appendPoison(dst, b.Poison)
 	}
@@ -117,6 +119,9 @@ func (b *Batch) encodedBytes() int {
 	for i := range b.Sockets {
 		n += socketChangeBytes(&b.Sockets[i])
 	}
+	for i := range b.Keyed {
+		n += keyedChangeBytes(&b.Keyed[i])
+	}
 	if b.Auto != nil && b.Auto.Reply != nil {
 		n += len(b.Auto.Reply.Request) + len(b.Auto.Reply.Reply)
 	}
@@ -145,6 +150,9 @@ func (b *Batch) flags() byte {
 	}
 	if !b.Outbox.empty() {
 		f |= flagOutbox
+	}
+	if len(b.Keyed) > 0 {
+		f |= flagKeyed
 	}
 	if b.Poison != nil {
 		f |= flagPoison
@@ -248,7 +256,7 @@ func (b *Batch) decode(data []byte) error {
 	}
 	r := fieldReader{data: data[1:]}
 	flags := r.byte()
-	if flags&^flagsKnown != 0 || flags&(flagAutoSet|flagAutoClear) == flagAutoSet|flagAutoClear {
+	if flags&(flagAutoSet|flagAutoClear) == flagAutoSet|flagAutoClear {
 		return fmt.Errorf("%w: flags %#x", ErrBadBatch, flags)
 	}
 	*b = Batch{
@@ -274,6 +282,9 @@ func (b *Batch) decode(data []byte) error {
 	}
 	if flags&flagOutbox != 0 {
 		b.decodeOutbox(&r)
+	}
+	if flags&flagKeyed != 0 {
+		b.decodeKeyed(&r)
 	}
 	if flags&flagPoison != 0 {
 		poison := readPoison(&r)

@@ -48,7 +48,7 @@ func TestBatchRoundTrip(t *testing.T) {
 	suspected := &Batch{Object: ID{2}, Poison: &PoisonRecord{
 		Class: "Counter", Name: "größe", Marked: math.MaxUint64, Since: -1, Strikes: 255, Struck: math.MaxInt64, Quarantines: 9, Until: math.MinInt64,
 	}}
-	for _, want := range []*Batch{full, deletesAlarm, posts, {Outbox: OutboxChange{Delivered: []uint64{7}}}, {Poison: &PoisonRecord{}}, suspected, {}, {Object: ID{1}, Class: "Counter", Writes: []Write{{Key: "count", Value: []byte("\x012")}}}} {
+	for _, want := range []*Batch{full, deletesAlarm, posts, {Outbox: OutboxChange{Delivered: []uint64{7}}}, {Poison: &PoisonRecord{}}, suspected, keyedBatch(), {}, {Object: ID{1}, Class: "Counter", Writes: []Write{{Key: "count", Value: []byte("\x012")}}}} {
 		data := want.Append([]byte("before"))[len("before"):]
 		got, err := DecodeBatch(data)
 		if err != nil {
@@ -95,7 +95,11 @@ func TestDecodeBatchRefuses(t *testing.T) {
 		"version only":               "\x01",
 		"version 0":                  "\x00" + head[1:] + "\x00\x00",
 		"version 2":                  "\x02" + head[1:] + "\x00\x00",
-		"unknown flag":               "\x01\x40" + head[2:] + "\x00\x00",
+		"no request keys":            "\x01\x40" + head[2:] + "\x00\x00\x00",
+		"an unknown key op":          "\x01\x40" + head[2:] + "\x00\x00\x01\x04\x01k\x00",
+		"an empty request key":       "\x01\x40" + head[2:] + "\x00\x00\x01\x03\x00\x00\x00",
+		"a start without its print":  "\x01\x40" + head[2:] + "\x00\x00\x01\x01\x01k\x00" + object[:31],
+		"an empty answer":            "\x01\x40" + head[2:] + "\x00\x00\x01\x02\x01k\x00" + object + "\x00",
 		"an outbox with nothing":     "\x01\x20" + head[2:] + "\x00\x00\x00\x00",
 		"an empty outbox part":       "\x01\x20" + head[2:] + "\x00\x00\x01\x01\x01\x01",
 		"an outbox part twice":       "\x01\x20" + head[2:] + "\x00\x00\x00\x02\x01\x00",
@@ -144,6 +148,11 @@ func TestAppendPanicsOnWhatNobodyCouldDecode(t *testing.T) {
 		"long name":         {Name: long},
 		"long tag":          {Sockets: []SocketChange{{Op: SocketOpen, Tags: []string{long}}}},
 		"alarm op":          {Alarm: AlarmChange{Op: 3}},
+		"key op 0":          {Keyed: []KeyedChange{{Key: "k"}}},
+		"key op":            {Keyed: []KeyedChange{{Op: 4, Key: "k"}}},
+		"empty request key": {Keyed: []KeyedChange{{Op: KeyedStarted}}},
+		"long request key":  {Keyed: []KeyedChange{{Op: KeyedStarted, Key: long}}},
+		"no answer":         {Keyed: []KeyedChange{{Op: KeyedAnswered, Key: "k"}}},
 		"socket op":         {Sockets: []SocketChange{{Op: 5}}},
 	} {
 		func() {
@@ -184,6 +193,7 @@ func TestDecodeBatchAllocatesInProportion(t *testing.T) {
 func FuzzDecodeBatch(f *testing.F) {
 	f.Add(fullBatch().Append(nil))
 	f.Add((&Batch{}).Append(nil))
+	f.Add(keyedBatch().Append(nil))
 	f.Add((&Batch{Alarm: AlarmChange{Op: AlarmDelete, If: 3}, Auto: &AutoChange{}}).Append(nil))
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20 {

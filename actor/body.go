@@ -23,6 +23,9 @@ func (h *Host) prepareBody(w http.ResponseWriter, r *http.Request) (whole []byte
 	switch {
 	case r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0:
 		return nil, nil, nil
+	case hasRequestKey(r, SocketID{}):
+		whole, err = h.readKeyedBody(w, r)
+		return whole, nil, err
 	case r.ContentLength > 0 && r.ContentLength <= bodyBytes:
 		h.bytes.Add(r.ContentLength)
 		defer h.bytes.Add(-r.ContentLength)

@@ -13,6 +13,7 @@ type changes struct {
 	bytes   int // that sockets and kept take at most when they are encoded
 	auto    *AutoChange
 	kept    []keptFrame
+	key     *KeyedChange // of the event's request key; nil = none, or it is recorded already
 }
 
 // batchOverhead is at least what a batch takes besides keys, values and socket
@@ -21,7 +22,7 @@ const batchOverhead = 16 << 10
 
 // roomLocked says whether the current batch may grow by so much.
 func (act *activation) roomLocked(growth int) bool {
-	return batchOverhead+act.view.bytes+act.changes.bytes+growth <= MaxBatchBytes
+	return batchOverhead+act.view.bytes+act.changes.bytes+act.keyRoomLocked()+growth <= MaxBatchBytes
 }
 
 // addSocketLocked adds a change of a socket to the current batch.
@@ -30,7 +31,13 @@ func (act *activation) addSocketLocked(change SocketChange) {
 	act.changes.bytes += socketChangeBytes(&change)
 }
 
+// hasWritesLocked says whether the current batch has anything in it.
 func (act *activation) hasWritesLocked() bool {
+	return act.changes.key != nil || act.changesObjectLocked()
+}
+
+// changesObjectLocked says whether the current batch changes the object itself.
+func (act *activation) changesObjectLocked() bool {
 	return act.view.bytes > 0 || act.view.wipe || act.changes.alarm.Op != AlarmKeep ||
 		len(act.changes.sockets) > 0 || act.changes.auto != nil
 }
@@ -51,14 +58,21 @@ func (act *activation) seal(ev *event) {
 		return
 	}
 	number := act.view.current
-	data := act.takeLocked(ev).Append(nil)
+	b := act.takeLocked(ev)
+	data := b.Append(nil)
 	act.inflight++
 	act.mu.Unlock()
+	if act.host.fault == faultEarlyAnswer {
+		act.answerEarly(b)
+	}
 	act.host.bytes.Add(int64(len(data)))
 	began := time.Now()
 	act.host.committer.Commit(act.target.ID, act.ownership, data, func(err error) {
 		act.host.bytes.Add(-int64(len(data)))
 		act.host.events.batchDone(len(data), time.Since(began), err)
+		if err == nil {
+			act.keyCommitted(b.Keyed)
+		}
 		act.committed(number, err)
 	})
 }
@@ -90,7 +104,9 @@ func (act *activation) takeLocked(ev *event) *Batch {
 	if ev.kind == EventMessage && act.sockets.byID[ev.socket] != nil && first {
 		b.Sockets = append(b.Sockets, SocketChange{Op: SocketMessage, Socket: ev.socket, Number: ev.number})
 	}
-	if !act.recorded || act.name != act.recordedName {
+	act.recordKeyLocked(b)
+	// What is kept under a request key alone needs no record of the object.
+	if (!act.recorded || act.name != act.recordedName) && (act.changesObjectLocked() || b.Frame > 0) {
 		b.Class, b.Name = act.target.Class, act.name
 		act.recorded, act.recordedName = true, act.name
 	}
@@ -151,6 +167,7 @@ func (act *activation) committed(number uint64, err error) {
 	if err == nil {
 		if !act.lostLocked(number) {
 			act.view.commit(number)
+			act.keyed.commit(number)
 		}
 		act.unlock()
 		return

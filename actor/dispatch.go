@@ -73,15 +73,25 @@ func (h *Host) admit(target Target) (ownership uint64, err error) {
 // call delivers a request event whose answer goes to a. It is refused with
 // ErrNotOwner if it cannot be posted under that ownership; 0 is any.
 func (h *Host) call(r *http.Request, target Target, ownership uint64, socket SocketID, whole []byte, pump *bodyPump, a *answer) error {
-	ev := &event{kind: EventRequest, size: int64(len(whole)), name: target.Name, under: ownership, fail: a.fail, skip: a.abandoned}
+	key, err := requestKeyOf(r, socket, whole)
+	if err == nil && key != nil && pump != nil {
+		err = ErrKeyedBody
+	}
+	if err != nil {
+		return err
+	}
+	ev := &event{kind: EventRequest, size: int64(len(whole)), name: target.Name, under: ownership, key: key, fail: a.fail, skip: a.abandoned}
 	ev.body = func(ctx context.Context, ev *event) {
 		ev.act.handle(ctx, ev, r, socket, whole, pump, a)
 	}
-	_, err := h.deliver(target, ev)
+	_, err = h.deliver(target, ev)
 	return err
 }
 
 func (act *activation) handle(ctx context.Context, ev *event, r *http.Request, socket SocketID, whole []byte, pump *bodyPump, a *answer) {
+	if !act.claim(ev, a) {
+		return
+	}
 	r = r.WithContext(ctx)
 	r.Body = wholeBody(whole)
 	if pump != nil {

@@ -70,6 +70,22 @@ var (
 	ErrBodyTimeout = errors.New("actor: the request body did not arrive in time")
 	// ErrBody means that the request's body could not be read; nothing ran.
 	ErrBody = errors.New("actor: the request body could not be read")
+	// ErrRequestKey refuses an Idempotency-Key; nothing ran.
+	ErrRequestKey = fmt.Errorf("actor: an Idempotency-Key is one string of 1 to %d visible ASCII characters, in quotes or without", maxRequestKey)
+	// ErrKeyedBody refuses a body that is too long to be compared; nothing ran.
+	ErrKeyedBody = fmt.Errorf("actor: a call with an Idempotency-Key has a body of at most %d bytes", bodyBytes)
+	// ErrKeyReused refuses a call whose key belongs to another request; nothing ran.
+	ErrKeyReused = errors.New("actor: the Idempotency-Key was used for another request")
+	// ErrKeyInProgress refuses a call while the one with its key runs; nothing ran.
+	ErrKeyInProgress = errors.New("actor: a call with this Idempotency-Key is running")
+	// ErrPartiallyApplied refuses a call because the one with its key has begun and
+	// broke off: some of its writes may have taken effect. Nothing ran now.
+	ErrPartiallyApplied = errors.New("actor: a call with this Idempotency-Key broke off after it had begun")
+	// ErrTooManyRequestKeys refuses a call because the object keeps as many answers as it may; nothing ran.
+	ErrTooManyRequestKeys = fmt.Errorf("actor: the object keeps the answers of %d calls with an Idempotency-Key, or %d bytes of them", MaxRequestKeys, MaxRequestKeyBytes)
+	// ErrAnswerTooLarge means that the answer to a call with a key cannot be kept.
+	// What the call had written since its last outside wait is dropped.
+	ErrAnswerTooLarge = fmt.Errorf("actor: the answer to a call with an Idempotency-Key is larger than %d bytes, or its header larger than %d", MaxKeyedAnswerBytes, maxKeyedHeaderBytes)
 	// ErrCallerLeft means that nobody waits for the answer any more. The event, if
 	// it has begun, goes on.
 	ErrCallerLeft = errors.New("actor: the caller left")

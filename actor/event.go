@@ -18,6 +18,7 @@ type event struct {
 	under  uint64          // the ownership under which it must be posted; 0 = any
 	socket SocketID        // of a message or close; zero otherwise
 	number uint64          // of a message within its socket
+	key    *requestKey     // of a request; nil = it has none
 
 	lostSocket *Socket // of a close for a socket that was lost before this activation
 

@@ -28,6 +28,7 @@ type Config struct {
 
 	IdleTimeout    time.Duration // idle objects leave memory after it; 0 = DefaultIdleTimeout
 	MaxActivations int           // beyond it the least recently used one leaves, else ErrOverloaded; 0 = DefaultMaxActivations
+	KeyTTL         time.Duration // for which the answers to calls with a key are kept; 0 = DefaultKeyTTL
 	MaxBytes       int64         // of bodies, messages, batches and frames under way; beyond it ErrOverloaded; 0 = DefaultMaxBytes
 	Events         Events
 }
@@ -57,6 +58,9 @@ type Host struct {
 	router         Router // fixed by Route
 	clock          *alarmClock
 	turns          *turns
+	keySweeper     *keySweeper
+	keyTTL         time.Duration
+	maxKeys        int // MaxRequestKeys, but for tests
 	start          uint64
 	closed         chan struct{} // closed when Close begins
 	wake           chan struct{} // one slot: the sweeper has something to wait for
@@ -108,11 +112,15 @@ func NewHost(cfg Config) (*Host, error) {
 	if h.maxBytes <= 0 {
 		h.maxBytes = DefaultMaxBytes
 	}
+	if h.keyTTL, h.maxKeys = cfg.KeyTTL, MaxRequestKeys; h.keyTTL <= 0 {
+		h.keyTTL = DefaultKeyTTL
+	}
 	h.lru.init()
 	h.router, h.turns, h.start = h, newTurns(), cfg.Start
 	h.loop = newLoopGateway(h, cfg.Start<<1|1)
 	h.gateways.add(h.loop.start, h.loop)
 	h.clock = newAlarmClock(h)
+	h.keySweeper = newKeySweeper(h)
 	h.wg.Go(h.sweep)
 	h.wg.Go(h.watchGateways)
 	return h, nil
@@ -152,6 +160,7 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 		act.lose(ErrNotOwner, 0)
 	}
 	h.clock.own(shard, ownership != 0)
+	h.keySweeper.own(shard, ownership != 0)
 	h.gateways.tellEnded(func(id ID) bool { return h.shardOf(id) == shard })
 }
 
@@ -347,6 +356,7 @@ func (h *Host) Close(ctx context.Context) error {
 	close(h.closed)
 	h.mu.Unlock()
 	h.clock.close()
+	h.keySweeper.close()
 	h.awaitQuiet(ctx)
 	h.mu.Lock()
 	h.ending = true

@@ -61,7 +61,13 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	if !bodyAllowed(w.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
+	if ev.key != nil && len(w.buffer)+len(p) > MaxKeyedAnswerBytes {
+		return 0, w.tooLarge()
+	}
 	w.buffer = append(w.buffer, p...)
+	if ev.key != nil {
+		return len(p), nil
+	}
 	if len(w.buffer) >= answerBufferBytes && ev.tx == 0 { // a transaction keeps its batch open
 		if err := w.FlushError(); err != nil {
 			return 0, err
@@ -85,6 +91,9 @@ func (w *responseWriter) FlushError() error {
 		return err
 	}
 	w.WriteHeader(http.StatusOK)
+	if ev.key != nil {
+		return nil // it leaves with its end, or not at all
+	}
 	if err := w.room(len(w.buffer)); err != nil {
 		return err
 	}
@@ -123,6 +132,10 @@ func (w *responseWriter) finish() {
 	if !w.headSent && !w.head && bodyAllowed(w.status) && w.sent.Get("Content-Length") == "" && w.sent.Get("Transfer-Encoding") == "" && len(w.trailer()) == 0 {
 		w.sent.Set("Content-Length", strconv.Itoa(len(w.buffer)))
 	}
+	if w.ev.key != nil && headerBytes(w.header)+headerBytes(w.sent) > maxKeyedHeaderBytes {
+		_ = w.tooLarge() // tells the caller
+		return
+	}
 	w.emit(true)
 }
 
@@ -142,6 +155,9 @@ func (w *responseWriter) emit(end bool) {
 	defer w.act.unlock()
 	if w.act.ended {
 		return // the event was told
+	}
+	if end {
+		w.act.answeredLocked(w.ev, p)
 	}
 	w.act.emitLocked(w.ev, func(err error) { w.release(p, err) })
 }

@@ -37,8 +37,15 @@ func (s *State) Log() *slog.Logger { return s.act.log() }
 // Outside runs f with the gate open: other events of the object run meanwhile,
 // and everything that the event wrote so far becomes durable on its own. In f
 // the methods of storage, sockets and stubs return ErrNoGate. Outside returns f's
-// error, or ErrEnded if the activation ended meanwhile.
+// error, or ErrEnded if the activation ended meanwhile. In a call with an
+// Idempotency-Key f runs only when it is durable that the call has started, so
+// that no retry runs it again.
 func (s *State) Outside(ctx context.Context, f func(ctx context.Context) error) error {
+	if ev := eventOf(ctx); ev != nil && ev.key != nil {
+		if err := s.Storage().Sync(ctx); err != nil {
+			return err
+		}
+	}
 	ev, err := s.act.leave(ctx, true)
 	if err != nil {
 		return err

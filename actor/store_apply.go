@@ -178,6 +178,9 @@ func (a *applier) execute(data []byte) error {
 	if err := a.changeOutbox(e.id, &b.Outbox); err != nil {
 		return err
 	}
+	if err := e.changeKeyed(a, b.Keyed); err != nil {
+		return err
+	}
 	if err := a.changePoison(e.id, b.Poison); err != nil {
 		return err
 	}

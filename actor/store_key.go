@@ -14,12 +14,17 @@ import (
 //	shard (2) 'k' object (32) key                  value of a key
 //	shard (2) 'a' object (32)                      alarm
 //	shard (2) 'd' due (8, sign flipped) object     alarm again, in order of due time
+//	shard (2) 'i' object (32)                      totals of the request keys
+//	shard (2) 'i' object (32) key                  record of a request key
+//	shard (2) 'e' expires (8, sign flipped) object key   the same key, in order of expiry
 //	shard (2) 'q' object (32) number (8)           part of the outbox
 //	shard (2) 's' object (32) socket (16) part (1) socket
 //	shard (2) 'x' object (32)                      record of poison
 const (
 	kindAlarm    byte = 'a'
 	kindDue      byte = 'd'
+	kindExpiry   byte = 'e'
+	kindKeyed    byte = 'i'
 	kindKey      byte = 'k'
 	kindObject   byte = 'o'
 	kindPosition byte = 'p'

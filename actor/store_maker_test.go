@@ -106,6 +106,9 @@ func (m *batchMaker) batch() *Batch {
 			b.Outbox.Delivered = append(b.Outbox.Delivered, number)
 		}
 	}
+	for m.chance(25) {
+		b.Keyed = append(b.Keyed, m.keyed())
+	}
 	if m.chance(10) {
 		b.Poison = pick(m, []*PoisonRecord{{}, {Class: "Counter", Marked: 7, Since: -1}, {Strikes: 2, Struck: 5, Quarantines: 1, Until: 9}})
 	}
@@ -120,6 +123,17 @@ func (m *batchMaker) alarm() AlarmChange {
 	}
 	if c.Op == AlarmSet {
 		c.Record = AlarmRecord{Due: pick(m, times), Scheduled: pick(m, times), Retries: uint8(m.random.IntN(7))}
+	}
+	return c
+}
+
+func (m *batchMaker) keyed() KeyedChange {
+	c := KeyedChange{Op: KeyedOp(1 + m.random.IntN(3)), Key: pick(m, []string{"a", "a\x00", "b", "\xff"}), Expires: pick(m, []int64{-7, 0, 1, 10, 20})}
+	if c.Op != KeyedExpired {
+		c.Fingerprint = Fingerprint{0: byte(m.random.IntN(3))}
+	}
+	if c.Op == KeyedAnswered {
+		c.Answer = append([]byte{1}, m.bytes(m.valueBytes)...)
 	}
 	return c
 }

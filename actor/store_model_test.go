@@ -31,6 +31,7 @@ type modelObject struct {
 	accepted uint64
 	outbox   map[uint64]string
 	poison   PoisonRecord
+	keyed    map[string]KeyedRecord
 }
 
 func newStoreModel() *storeModel {
@@ -47,7 +48,7 @@ func (m *storeModel) apply(call *applyCall) {
 func (m *storeModel) object(id ID) *modelObject {
 	o := m.objects[id]
 	if o == nil {
-		o = &modelObject{keys: make(map[string]string), outbox: make(map[uint64]string)}
+		o = &modelObject{keys: make(map[string]string), outbox: make(map[uint64]string), keyed: make(map[string]KeyedRecord)}
 		m.objects[id] = o
 	}
 	return o
@@ -77,6 +78,9 @@ func (m *storeModel) batch(b *Batch) {
 	if len(b.Outbox.Part) > 0 {
 		o.outbox[b.Outbox.Number] = string(b.Outbox.Part)
 	}
+	for _, c := range b.Keyed {
+		o.changeKeyed(c)
+	}
 	if b.Poison != nil {
 		o.poison = *b.Poison
 	}
@@ -101,6 +105,17 @@ func (o *modelObject) speak(b *Batch) {
 	o.record.Frame = max(o.record.Frame, b.Frame)
 	if b.Auto != nil {
 		o.record.Auto = b.Auto.Reply
+	}
+}
+
+func (o *modelObject) changeKeyed(c KeyedChange) {
+	switch c.Op {
+	case KeyedStarted, KeyedAnswered:
+		o.keyed[c.Key] = KeyedRecord{Expires: c.Expires, Fingerprint: c.Fingerprint, Answer: c.Answer}
+	case KeyedExpired:
+		if o.keyed[c.Key].Expires == c.Expires {
+			delete(o.keyed, c.Key)
+		}
 	}
 }
 
@@ -158,6 +173,9 @@ func (m *storeModel) records() int {
 		}
 		if o.poison != (PoisonRecord{}) {
 			n++
+		}
+		if len(o.keyed) > 0 {
+			n += 2*len(o.keyed) + 1
 		}
 		n += 2*len(o.sockets) + len(o.outbox)
 		for _, s := range o.sockets {
@@ -223,6 +241,9 @@ func checkObject(s *Store, id ID, o *modelObject) error {
 	}
 	if !maps.Equal(outbox, o.outbox) {
 		return fmt.Errorf("outbox = %v, want %v", outbox, o.outbox)
+	}
+	if err := checkKeyed(s, id, o); err != nil {
+		return err
 	}
 	poison, err := s.Poison(id)
 	if err != nil {
@@ -292,6 +313,9 @@ func checkShard(s *Store, m *storeModel, shard uint32) error {
 		return cmp.Or(cmp.Compare(a.Due, b.Due), bytes.Compare(a.Object[:], b.Object[:]))
 	})
 	if err := checkDue(s, shard, want); err != nil {
+		return err
+	}
+	if err := checkExpiries(s, m, shard); err != nil {
 		return err
 	}
 	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })

@@ -29,6 +29,7 @@ type objectEdit struct {
 	alarmSet    bool // a batch of this run set it
 
 	sockets map[SocketID]*socketEdit
+	keyed   keyedEdits
 }
 
 func (e *objectEdit) load(a *applier) error {
@@ -185,6 +186,9 @@ func (e *objectEdit) clearOutbox(a *applier) error {
 // flush writes what differs from the database.
 func (e *objectEdit) flush(a *applier) error {
 	if err := e.flushSockets(a); err != nil {
+		return err
+	}
+	if err := e.flushKeyed(a); err != nil {
 		return err
 	}
 	if e.alarmDirty {

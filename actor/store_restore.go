@@ -151,12 +151,16 @@ func objectOfKey(key []byte) (ID, error) {
 	switch kind {
 	case kindObject, kindAlarm, kindPoison:
 		wrong = len(key) != objectKeyBytes
-	case kindKey:
+	case kindKey, kindKeyed:
 		wrong = len(key) < objectKeyBytes
 	case kindOutbox:
 		wrong = len(key) != outboxKeyBytes
 	case kindSocket:
 		wrong = len(key) != socketKeyBytes
+	case kindExpiry:
+		if k, ok := splitExpiryKey(key); ok {
+			return k.Object, nil
+		}
 	case kindDue:
 		if _, id, ok := splitDueKey(key); ok {
 			return id, nil

@@ -5,9 +5,13 @@ package actor
 type fault int
 
 const (
-	faultNone      fault = iota
-	faultUngated         // outputs wait for no write
-	faultUnproved        // outputs wait for no proof
-	faultReordered       // a proof lets the first output go last
-	faultUnordered       // calls of one stub have no place among each other
+	faultNone           fault = iota
+	faultUngated              // outputs wait for no write
+	faultUnproved             // outputs wait for no proof
+	faultReordered            // a proof lets the first output go last
+	faultUnordered            // calls of one stub have no place among each other
+	faultEarlyAnswer          // the answer under a request key is committed before the writes
+	faultRerun                // a call that has started runs again
+	faultOneFingerprint       // every request with the same key is the same request
+	faultEagerReplay          // an answer is given again without a proof
 )

@@ -37,7 +37,8 @@ type problem struct {
 
 // problemOf is the one place where errors become statuses. Three promises hold:
 // a 503 or 507 certainly changed nothing and may be tried again; a 504 may or may
-// not have taken effect; any other status says nothing about it. The order of
+// not have taken effect; any other status says nothing about it, but that the
+// codes about an Idempotency-Key, answer_too_large excepted, mean that this call did nothing. The order of
 // the lines matters: an error that is also unknown is unknown, and one that is a
 // special kind of another comes before it.
 func problemOf(err error) problem {
@@ -52,6 +53,8 @@ func problemOf(err error) problem {
 		return problem{http.StatusInternalServerError, "handler_timeout", "The object's code did not end in time."}
 	case errors.Is(err, actor.ErrAborted):
 		return problem{http.StatusInternalServerError, "aborted", "The object ended itself while it handled the call."}
+	case errors.Is(err, actor.ErrAnswerTooLarge):
+		return problem{http.StatusInternalServerError, "answer_too_large", "The answer is too large to be kept under an Idempotency-Key, so the call's last writes were dropped. Ask for less, or call without a key."}
 
 	case errors.Is(err, actor.ErrMailboxFull):
 		return problem{http.StatusServiceUnavailable, "mailbox_full", "The object has too many calls waiting. Nothing was done; try again."}
@@ -65,6 +68,19 @@ func problemOf(err error) problem {
 		return problem{http.StatusInsufficientStorage, "storage_full", "The node's disk is full. Nothing was done."}
 	case errors.Is(err, actor.ErrRefused):
 		return problem{http.StatusServiceUnavailable, "refused", "The call's writes were refused. Nothing was done; try again."}
+
+	case errors.Is(err, actor.ErrPartiallyApplied):
+		return problem{http.StatusConflict, "partially_applied", "A call with this Idempotency-Key has begun and broke off; some of it may have taken effect. Nothing was done now. Look, and use a new key for what is left to do."}
+	case errors.Is(err, actor.ErrKeyInProgress):
+		return problem{http.StatusConflict, "idempotency_in_progress", "A call with this Idempotency-Key is running. Nothing was done; try again for its answer."}
+	case errors.Is(err, actor.ErrKeyReused):
+		return problem{http.StatusUnprocessableEntity, "idempotency_key_reused", "This Idempotency-Key belongs to a call with another method, path or body. Nothing was done."}
+	case errors.Is(err, actor.ErrTooManyRequestKeys):
+		return problem{http.StatusTooManyRequests, "too_many_idempotency_keys", "The object keeps as many answers under Idempotency-Keys as it may. Nothing was done; try again when some have expired."}
+	case errors.Is(err, actor.ErrRequestKey):
+		return problem{http.StatusBadRequest, "bad_idempotency_key", "An Idempotency-Key is one string of 1 to 255 visible ASCII characters, in quotes or without."}
+	case errors.Is(err, actor.ErrKeyedBody):
+		return problem{http.StatusRequestEntityTooLarge, "body_too_large", "A call with an Idempotency-Key has a body of at most 1 MiB."}
 
 	case errors.Is(err, actor.ErrBodyTimeout), errors.Is(err, errBodySlow):
 		return problem{http.StatusRequestTimeout, "body_timeout", "The request body did not arrive in time."}
@@ -120,6 +136,8 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	switch p.status {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		h.Set("Retry-After", "60")
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost)
 	case http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-dev/holdfast/actor"
 	"github.com/holdfast-dev/holdfast/cluster"
 	"github.com/holdfast-dev/holdfast/placement"
 	"github.com/holdfast-dev/holdfast/transport"
@@ -32,6 +33,7 @@ type Config struct {
 	Shards int // of the cluster, when this node creates it; ignored afterwards
 
 	IdleTimeout     time.Duration // after which an idle object leaves memory
+	IdempotencyTTL  time.Duration // for which the answers to calls with an Idempotency-Key are kept
 	MaxObjects      int           // in memory at a time
 	MaxMemoryBytes  int64         // that the runtime holds for objects: cached values, queued events, unsent output
 	MaxBodyBytes    int64         // of a request
@@ -70,6 +72,7 @@ func defaultConfig() Config {
 		Data:            "./holdfast-data",
 		Shards:          placement.DefaultShards,
 		IdleTimeout:     time.Minute,
+		IdempotencyTTL:  actor.DefaultKeyTTL,
 		MaxObjects:      100_000,
 		MaxMemoryBytes:  1 << 30,
 		MaxBodyBytes:    1 << 30,
@@ -92,6 +95,7 @@ func (c Config) Validate() error {
 		validateAddress("gossip", c.Gossip),
 		validateName(c.Name),
 		validateRange("idle-timeout", c.IdleTimeout, 100*time.Millisecond, 24*time.Hour),
+		validateRange("idempotency-ttl", c.IdempotencyTTL, time.Minute, 7*24*time.Hour),
 		validateRange("stop-timeout", c.StopTimeout, 0, time.Hour),
 		validateRange("max-objects", c.MaxObjects, 1, 100_000_000),
 		validateRange("max-memory-bytes", c.MaxMemoryBytes, minMemoryBytes, 1<<50),

@@ -63,6 +63,7 @@ func addFlags(flags *pflag.FlagSet, cfg *Config) {
 	flags.IntVar(&cfg.Shards, "shards", cfg.Shards, "slices of the object space, a power of two; fixed when the data directory is first used")
 
 	flags.DurationVar(&cfg.IdleTimeout, "idle-timeout", cfg.IdleTimeout, "an object without events for that long leaves memory; its state stays")
+	flags.DurationVar(&cfg.IdempotencyTTL, "idempotency-ttl", cfg.IdempotencyTTL, "how long the answer to a call with an Idempotency-Key is kept, so that a retry gets it instead of running again")
 	flags.IntVar(&cfg.MaxObjects, "max-objects", cfg.MaxObjects, "objects in memory at a time; beyond it the idle ones go, then calls get 503")
 	flags.Int64Var(&cfg.MaxMemoryBytes, "max-memory-bytes", cfg.MaxMemoryBytes, "memory for objects' cached state, queued events and unsent output; at the bound as above")
 	flags.Int64Var(&cfg.MaxBodyBytes, "max-body-bytes", cfg.MaxBodyBytes, "largest body of a request; larger ones get 413")
