@@ -91,7 +91,7 @@ func (c *control) start(setup controlSetup, dir *directory, store ControlStore, 
 	conf.SnapshotInterval = raft.DefaultConfig().SnapshotInterval
 	conf.SnapshotThreshold = raft.DefaultConfig().SnapshotThreshold
 	conf.TrailingLogs = controlTrailing
-	conf.CommitTimeout = controlCommit
+	conf.CommitTimeout = max(controlCommit, setup.timeout/4) // a quarter only in virtual time
 	empty, err := isNew(store, store)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)

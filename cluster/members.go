@@ -42,6 +42,9 @@ type membersConfig struct {
 	changed   func() // somebody came, left or says something else of himself; must not block
 	hints     *hints
 	log       *slog.Logger
+	// pace is how many times as slow as usual the library goes about, for clusters
+	// in virtual time in which days pass. 0: as usual.
+	pace int
 }
 
 // members is this node's part in gossip: who is there, at which address, and
@@ -52,6 +55,8 @@ type members struct {
 	cfg   membersConfig
 	self  string // address at which others reach this member
 	began time.Time
+	// timeout of leaving and updates: gossipTimeout, or more in slow gossip.
+	timeout time.Duration
 
 	mu    sync.Mutex // guards the following fields
 	meta  memberMeta
@@ -61,9 +66,12 @@ type members struct {
 // gossipTimeout bounds leaving and updates: how long to wait for a message to get about.
 const gossipTimeout = 2 * time.Second
 
+// maxGossipPace bounds how slow gossip gets: who joins or leaves waits for it.
+const maxGossipPace = 50
+
 // newMembers begins to gossip. Nobody is known until join.
 func newMembers(cfg membersConfig) (*members, error) {
-	m := &members{cfg: cfg, meta: cfg.meta, began: time.Now(), known: make(map[string]Member)}
+	m := &members{cfg: cfg, timeout: gossipTimeout, meta: cfg.meta, began: time.Now(), known: make(map[string]Member)}
 	conf := memberlist.DefaultLANConfig()
 	conf.Name = gossipName(cfg.node, cfg.start)
 	conf.Transport = cfg.transport
@@ -71,6 +79,12 @@ func newMembers(cfg membersConfig) (*members, error) {
 	conf.Delegate, conf.Events, conf.Alive, conf.Merge = (*memberDelegate)(m), (*memberEvents)(m), (*memberFilter)(m), (*memberFilter)(m)
 	conf.LogOutput = io.Discard // its lines repeat, as text, what the events tell
 	conf.GossipToTheDeadTime = 10 * time.Second
+	if cfg.pace > 1 {
+		m.timeout = slower(m.timeout, min(cfg.pace, maxGossipPace))
+		conf.GossipInterval = slower(conf.GossipInterval, min(cfg.pace, maxGossipPace))
+		conf.PushPullInterval = slower(conf.PushPullInterval, cfg.pace)
+		conf.ProbeInterval, conf.ProbeTimeout = slower(conf.ProbeInterval, cfg.pace), slower(conf.ProbeTimeout, cfg.pace)
+	}
 	if err := setAddresses(conf, cfg); err != nil {
 		return nil, err
 	}
@@ -82,6 +96,9 @@ func newMembers(cfg membersConfig) (*members, error) {
 	m.self = m.list.LocalNode().Address()
 	return m, nil
 }
+
+// slower gives a time that is so many times as long.
+func slower(d time.Duration, pace int) time.Duration { return d * time.Duration(max(1, pace)) }
 
 func setAddresses(conf *memberlist.Config, cfg membersConfig) error {
 	if cfg.bind != "" {
@@ -130,7 +147,7 @@ func (m *members) setCluster(id string) error {
 	m.mu.Lock()
 	m.meta.cluster = id
 	m.mu.Unlock()
-	if err := m.list.UpdateNode(gossipTimeout); err != nil {
+	if err := m.list.UpdateNode(m.timeout); err != nil {
 		return fmt.Errorf("cluster: gossip the cluster ID: %w", err)
 	}
 	return nil
@@ -195,7 +212,7 @@ func (m *members) living(directory directoryID) bool {
 
 // leave tells the others that this node goes, so that they need not find out.
 func (m *members) leave() error {
-	if err := m.list.Leave(gossipTimeout); err != nil {
+	if err := m.list.Leave(m.timeout); err != nil {
 		return fmt.Errorf("cluster: leave gossip: %w", err)
 	}
 	return nil

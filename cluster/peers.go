@@ -72,7 +72,7 @@ func (p *peers) gossip() (err error) {
 		node: placement.NodeID(identity.Name), start: p.cfg.start,
 		meta: memberMeta{cluster: identity.ClusterID, directory: p.cfg.dir.id, zone: network.Zone, internal: network.Internal},
 		bind: network.GossipBind, advertise: network.GossipAdvertise, key: network.GossipKey, transport: network.GossipTransport,
-		changed: p.changed, hints: p.cfg.hints, log: p.cfg.log,
+		changed: p.changed, hints: p.cfg.hints, log: p.cfg.log, pace: int(p.cfg.timeout / DefaultHeartbeatTimeout),
 	})
 	return err
 }

@@ -55,7 +55,7 @@ func (s *seeds) keepJoining(ctx context.Context, m *members) {
 		}
 		wait := pause + rand.N(pause/2) //nolint:gosec // jitter needs no secret
 		if reached > 0 {
-			wait = rejoinPause
+			wait = slower(rejoinPause, m.cfg.pace)
 		}
 		timer := time.NewTimer(wait)
 		select {

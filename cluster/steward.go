@@ -33,6 +33,7 @@ type steward struct {
 	peers   *peers
 	node    string
 	grace   time.Duration
+	rest    time.Duration                                 // stewardRest, or the heartbeat time-out if that is longer, as in virtual time
 	own     func(context.Context, peerRequest) peerAnswer // what others are asked by a call
 	change  func(context.Context, replicaChange) error
 	log     *slog.Logger
@@ -76,7 +77,8 @@ type Move struct {
 func newSteward(n *Node) *steward {
 	return &steward{
 		control: n.control, peers: n.peers, node: n.Name(), grace: n.cfg.Network.GracePeriod,
-		own: n.answer, change: n.changeReplica, log: n.cfg.Log, faults: n.cfg.faults, wake: make(chan struct{}, 1),
+		rest: max(stewardRest, time.Duration(n.table.HeartbeatMS)*time.Millisecond),
+		own:  n.answer, change: n.changeReplica, log: n.cfg.Log, faults: n.cfg.faults, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -142,7 +144,7 @@ func (s *steward) lead(ctx context.Context, term uint64) {
 		told.note(moves, time.Now())
 		s.publish(moves)
 		if moves.Settled {
-			s.pause(ctx, stewardRest)
+			s.pause(ctx, s.rest)
 		} else {
 			s.pause(ctx, stewardPause)
 		}
