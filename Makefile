@@ -7,6 +7,8 @@ GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lin
 GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME      ?= 20s
 KILLS         ?= 20
+SEEDS         ?= 2000
+SEED          ?= 1000
 ROUNDS        ?= 30
 
 .DEFAULT_GOAL := help
@@ -46,6 +48,10 @@ kill: ## SIGKILL the real binary under load, KILLS times
 .PHONY: failover
 failover: ## SIGKILL and SIGSTOP nodes of a cluster of real processes under load, ROUNDS times
 	$(GO) test -count=1 -timeout=60m -run=TestFailover ./cmd/holdfast -failovers=$(ROUNDS) -v
+
+.PHONY: sim
+sim: ## play with whole clusters in virtual time: SEEDS seeds, from SEED on
+	$(GO) test -count=1 -timeout=60m -run='TestCluster(Seeds|Scenes|Catches|Growth)' ./cmd/holdfast -seeds=$(SEEDS) -seed=$(SEED)
 
 .PHONY: planned
 planned: ## restart every node of a real cluster under load, grow it and shrink it, without a failed call

@@ -48,7 +48,7 @@ func runTests(m *testing.M) int {
 	defer os.RemoveAll(testDir)
 	code := m.Run()
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := goleak.Find(libraryLeaks()...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -40,6 +40,8 @@ type Parts struct {
 	// wrapCommitter, if not nil, stands between runtime and shards: tests build
 	// broken variants with it.
 	wrapCommitter func(actor.Committer) actor.Committer
+	// faults are deliberate mistakes of the node's part in the cluster, likewise.
+	faults []cluster.Fault
 	// heartbeatTimeout of a cluster that is made: bubbles in which days pass choose
 	// a long one, because every timer costs. 0: the cluster's default.
 	heartbeatTimeout time.Duration
@@ -139,7 +141,7 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory
 	if err != nil {
 		return err
 	}
-	n.cluster, err = cluster.Open(ctx, cluster.Config{
+	clusterConfig := cluster.Config{
 		Dir:              cfg.Data,
 		Name:             cfg.Name,
 		DefaultName:      hostNodeName(),
@@ -152,7 +154,8 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory
 		Control:          parts.Control,
 		Events:           events,
 		Fatal:            parts.Fatal,
-	})
+	}
+	n.cluster, err = cluster.Open(ctx, clusterConfig.WithFaults(parts.faults...))
 	if err != nil {
 		return err
 	}
@@ -199,7 +202,6 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 		GatewayOver:    func(start uint64) bool { return n.cluster.StartOver(start >> 1) },
 		Log:            n.log,
 		IdleTimeout:    cfg.IdleTimeout,
-		KeyTTL:         cfg.IdempotencyTTL,
 		MaxActivations: cfg.MaxObjects,
 		MaxBytes:       cfg.MaxMemoryBytes,
 		Events:         actorEvents(factory),
