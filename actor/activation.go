@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"time"
@@ -50,14 +51,22 @@ type activation struct {
 	attaching    []attachment    // wait for that
 	clients      []*ClientSocket // open sockets to other objects
 	watch        *time.Timer     // ends a handler that holds the gate for too long
-	watchUntil   time.Time
+	heldSince    time.Duration   // when holder got the gate, or came back to it: since the host's start
+	watchUntil   time.Duration   // likewise
+
+	watching bool // the timer means something
+	judged   bool // what earlier owners left behind is known
+	pardons  bool // forgive what is found, and do not run
+	yielded  bool // no marks any more: the next owner shall find none
+	removed  bool
 
 	ended     bool
 	lost      error    // why nothing may leave any more
 	lostBatch uint64   // the batch whose loss is why; 0 = it is not the loss of a batch
 	heirs     []*event // did not begin before the end; the next activation takes them
 	stuck     *event   // ran into a time limit and has not returned
-	removed   bool
+
+	suspect *suspect // nil: there was nothing yet
 
 	view         view
 	changes      changes // what the current batch does besides writing keys
@@ -159,7 +168,11 @@ var errPostEnded = errors.New("actor: the activation has ended before the event 
 
 // run runs events for as long as the gate falls to a new one at the end of the last.
 func (act *activation) run(ev *event) {
+	r := act.host.runners.take()
+	defer act.host.runners.put(r)
+	pprof.SetGoroutineLabels(r.labels)
 	for ev != nil {
+		ev.runner.Store(r)
 		ev = act.runOne(ev)
 	}
 }
@@ -196,6 +209,7 @@ func (act *activation) abnormal(ev *event, p any) {
 		// Its storage was taken from it, which is why it panicked, as a rule.
 		act.log().Debug("panic in a handler of an ended activation", "detail", fmt.Sprint(p))
 	case p != nil:
+		act.failed(ev)
 		act.end(act.fault("panic in a handler", fmt.Sprint(p), string(debug.Stack())), ev)
 	case !ended:
 		act.end(act.fault("a handler left its goroutine", "runtime.Goexit", ""), ev)
@@ -232,7 +246,10 @@ func (act *activation) overLocked(ev *event) {
 	act.open = slices.DeleteFunc(act.open, func(e *event) bool { return e == ev })
 	if act.stuck == ev {
 		act.stuck = nil
+		act.host.ailment.end()
 	}
+	act.unmarkLocked(ev)
+	act.saveSoonLocked()
 	if follower := act.lanes.next(ev); follower != nil && !act.ended {
 		act.waiting.push(follower)
 	}
@@ -243,8 +260,7 @@ func (act *activation) overLocked(ev *event) {
 func (act *activation) start(ev *event) {
 	if act.prev != nil {
 		act.mu.Lock()
-		act.watch.Stop() // a slow commit is not the object's fault
-		act.watchUntil = time.Now().Add(1 << 62)
+		act.pauseWatchLocked()
 		act.mu.Unlock()
 		<-act.prev.settled
 		act.prev = nil
@@ -262,6 +278,11 @@ func (act *activation) start(ev *event) {
 	if now, err := act.host.committer.Ownership(act.target.ID); err != nil || now != act.ownership {
 		act.overStart(ev)
 		act.lose(ErrNotOwner, 0)
+		return
+	}
+	if err := act.judge(ev); err != nil {
+		act.overStart(ev)
+		act.end(err, nil)
 		return
 	}
 	if err := act.load(); err != nil {

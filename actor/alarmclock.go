@@ -2,6 +2,9 @@ package actor
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -46,6 +49,13 @@ func (c *alarmClock) own(shard uint32, owned bool) {
 	}
 	c.mu.Unlock()
 	c.poke()
+}
+
+// owned gives the shards whose alarms it fires.
+func (c *alarmClock) owned() []uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.next))
 }
 
 // set learns that an alarm was set. It may be called from any goroutine.
@@ -189,6 +199,14 @@ func (c *alarmClock) start(object ID) {
 	}
 }
 
+// restOf says how long an object rests after an error that its code did not cause.
+func restOf(err error) time.Duration {
+	if quarantined, ok := errors.AsType[*QuarantineError](err); ok {
+		return max(quarantined.Wait, alarmPlatformGap)
+	}
+	return alarmPlatformGap
+}
+
 // finished makes the clock look at the shard again. After an error that the
 // object's code did not cause the alarm stands as it was; it rests for a moment.
 // The failures of the object's code are in the Store already, as a later time.
@@ -196,7 +214,7 @@ func (c *alarmClock) finished(object ID, err error) {
 	c.mu.Lock()
 	delete(c.running, object)
 	if err != nil {
-		c.resting[object] = time.Now().Add(alarmPlatformGap)
+		c.resting[object] = time.Now().Add(restOf(err))
 	} else {
 		shard := c.host.shardOf(object)
 		if _, owned := c.next[shard]; owned {

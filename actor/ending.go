@@ -28,14 +28,16 @@ func (act *activation) end(cause error, culprit *event) {
 	act.space.broadcast()
 	queued := act.lanes.takeAll(act.waiting.takeAll())
 	var unstarted, orphaned []*event
-	if act.object == nil && !errors.Is(cause, ErrNotOwner) && !errors.Is(cause, ErrClosing) {
+	if act.object == nil && !errors.Is(cause, ErrNotOwner) && !errors.Is(cause, ErrClosing) && !errors.Is(cause, errPardoned) {
 		unstarted = queued
 	} else {
 		act.heirs = slices.DeleteFunc(queued, func(ev *event) bool {
-			if ev.lostSocket != nil { // the next activation makes it anew
+			// The next activation makes the close of a lost socket anew; a pardon is done.
+			over := ev.lostSocket != nil || ev.kind == EventPardon && errors.Is(cause, errPardoned)
+			if over {
 				orphaned = append(orphaned, ev)
 			}
-			return ev.kind == EventTask || ev.lostSocket != nil
+			return ev.kind == EventTask || over
 		})
 	}
 	dropped := act.dropLocked()

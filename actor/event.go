@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,8 @@ type event struct {
 
 	resume chan struct{} // one slot: the gate was given back to the event
 
+	runner atomic.Pointer[runner] // of the goroutine that runs it; nil before
+
 	// Guarded by act.mu.
 	began   time.Time // zero until the event first holds the gate
 	outside bool      // in an outside wait
@@ -38,6 +41,8 @@ type event struct {
 	acked   bool      // its message was acknowledged
 	failed  bool      // fail was called
 	over    bool
+
+	reported bool // its stack was logged because it runs for long
 }
 
 // fateLocked says what an event's caller learns when the cause keeps the

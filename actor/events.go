@@ -13,11 +13,12 @@ const (
 	EventClose
 	EventAlarm
 	EventTask
+	EventPardon
 )
 
 // String gives the kind's name as it stands in metrics.
 func (k EventKind) String() string {
-	return [...]string{"start", "request", "message", "close", "alarm", "task"}[k]
+	return [...]string{"start", "request", "message", "close", "alarm", "task", "pardon"}[k]
 }
 
 // bounded says whether events of the kind count against the mailbox. Closes are
@@ -36,8 +37,11 @@ type Events struct {
 	BatchDone   func(bytes int, took time.Duration, err error)
 	AlarmRun    func(late time.Duration, retry bool, err error)
 	GateTimeout func(class string)
-	Frames      func(kind FrameKind) // a frame was handed to a gateway
-	Refused     func(err error)      // an event was refused at the door
+	Frames      func(kind FrameKind)                 // a frame was handed to a gateway
+	Refused     func(err error)                      // an event was refused at the door
+	Marked      func(class string)                   // a handler has run for long enough to be suspect
+	Reported    func(class string)                   // and for so long that its stack was logged
+	Struck      func(class string, quarantined bool) // an object got a strike
 }
 
 // eventSink calls those of Events that are set.
@@ -96,5 +100,23 @@ func (s *eventSink) frame(kind FrameKind) {
 func (s *eventSink) refused(err error) {
 	if s.f.Refused != nil {
 		s.f.Refused(err)
+	}
+}
+
+func (s *eventSink) marked(class string) {
+	if s.f.Marked != nil {
+		s.f.Marked(class)
+	}
+}
+
+func (s *eventSink) reported(class string) {
+	if s.f.Reported != nil {
+		s.f.Reported(class)
+	}
+}
+
+func (s *eventSink) struck(class string, quarantined bool) {
+	if s.f.Struck != nil {
+		s.f.Struck(class, quarantined)
 	}
 }

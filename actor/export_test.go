@@ -8,6 +8,9 @@ const (
 	Unproved  = faultUnproved
 	Reordered = faultReordered
 	Unordered = faultUnordered
+	Unmarked  = faultUnmarked
+	Uncounted = faultUncounted
+	Hasty     = faultHasty
 )
 
 // Break makes a broken variant of a host that is idle.

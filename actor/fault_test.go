@@ -230,8 +230,16 @@ func TestAPanicInAQueuedActivationDoesNotStopTheNode(t *testing.T) {
 		for range 50 {
 			calls = append(calls, b.Begin(b.thing, "GET", "/", ""))
 		}
+		quarantined := 0
 		for _, c := range calls {
+			if synctest.Wait(); errors.As(c.Err(), new(*actor.QuarantineError)) {
+				quarantined++
+				continue
+			}
 			b.wantFault(c, "a call")
+		}
+		if want := len(calls) - 10; quarantined != want {
+			t.Errorf("%d calls were refused by a quarantine, want %d: ten panics in a minute are two strikes", quarantined, want)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package actor
 
 import (
 	"context"
-	"runtime"
 	"time"
 )
 
@@ -62,12 +61,13 @@ func (act *activation) releaseLocked(ev *event) (start *event) {
 		return nil
 	}
 	act.holder = nil
-	act.watch.Stop()
+	act.pauseWatchLocked()
 	return act.grantLocked()
 }
 
 // watchLocked starts the clock of a handler that now holds the gate. A run of
-// Alarm is bounded as a whole by runAlarm.
+// Alarm is bounded as a whole by runAlarm. There is one timer for all that may
+// have to be done about it, so a handler that is quick pays for nothing but that.
 func (act *activation) watchLocked(ev *event) {
 	limit := act.class.HandlerTimeout
 	switch {
@@ -76,23 +76,60 @@ func (act *activation) watchLocked(ev *event) {
 	case ev.kind == EventAlarm:
 		limit = act.class.AlarmTimeout
 	}
-	act.watchUntil = time.Now().Add(limit)
-	if act.watch == nil {
-		act.watch = time.AfterFunc(limit, act.overrun)
-		return
-	}
-	act.watch.Reset(limit)
+	act.heldSince = act.host.age()
+	act.watchUntil = act.heldSince + limit
+	act.nextWatchLocked(act.heldSince)
 }
 
-// overrun ends the activation of a handler that held the gate for too long.
+// nextWatchLocked starts the timer for the next of: mark, report, limit.
+func (act *activation) nextWatchLocked(now time.Duration) {
+	act.watching = true
+	next := act.watchUntil
+	for _, after := range [...]time.Duration{markAfter, reportAfter} {
+		if at := act.heldSince + after; at > now {
+			next = min(next, at)
+		}
+	}
+	if act.watch == nil {
+		act.watch = time.AfterFunc(next-now, act.overrun)
+		return
+	}
+	act.watch.Reset(next - now)
+}
+
+// pauseWatchLocked stops the clock: what takes time is not the object's fault.
+func (act *activation) pauseWatchLocked() {
+	act.watching = false
+	act.watch.Stop()
+}
+
+// overrun marks and reports a handler that has run for long, and ends the
+// activation of one that held the gate for too long. The timer may have been
+// stopped, or started anew for another event, while this call was on its way.
 func (act *activation) overrun() {
 	act.mu.Lock()
-	ev := act.holder
-	// The timer may have been started anew, for another event, while this call was on its way.
-	early := time.Now().Before(act.watchUntil)
-	act.mu.Unlock()
-	if ev != nil && !early {
+	ev, now := act.holder, act.host.age()
+	if ev == nil || act.ended || !act.watching {
+		act.mu.Unlock()
+		return
+	}
+	if now >= act.watchUntil {
+		act.mu.Unlock()
 		act.expire(ev)
+		return
+	}
+	ran, report := now-act.heldSince, false
+	if ran >= markAfter && !ev.outside {
+		act.markLocked(ev)
+		report = ran >= reportAfter && !ev.reported
+		ev.reported = ev.reported || report
+	}
+	act.nextWatchLocked(now)
+	commit := act.saveLocked()
+	act.mu.Unlock()
+	commit()
+	if report {
+		act.report(ev, ran, false)
 	}
 }
 
@@ -105,15 +142,19 @@ func (act *activation) expire(ev *event) {
 		act.mu.Unlock()
 		return
 	}
-	if act.holder == ev && !ev.outside {
+	stuck := act.holder == ev && !ev.outside
+	if stuck {
 		act.stuck = ev
 	}
+	ran := time.Since(ev.began)
 	act.mu.Unlock()
+	act.failed(ev)
 	act.end(ErrHandlerTimeout, ev)
 	act.host.events.gateTimeout(act.target.Class)
-	stacks := make([]byte, 64<<10)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	act.log().Error("a handler did not end in time", "kind", ev.kind.String(), "goroutines", string(stacks))
+	act.report(ev, ran, true)
+	if stuck {
+		act.host.ailment.begin()
+	}
 }
 
 // leave opens the gate for an outside wait: the batch is sealed, and others run
@@ -136,6 +177,8 @@ func (act *activation) leave(ctx context.Context, effect bool) (*event, error) {
 		return nil, ErrEnded
 	}
 	ev.outside = true
+	act.unmarkLocked(ev)
+	act.saveSoonLocked()
 	ev.effect = ev.effect || effect
 	var start *event
 	if ev.block == 0 {
@@ -158,6 +201,8 @@ func (act *activation) comeBack(ev *event) error {
 	}
 	if ev.block > 0 {
 		ev.outside = false
+		act.heldSince = act.host.age() // but its limit goes on
+		act.nextWatchLocked(act.heldSince)
 		act.mu.Unlock()
 		return nil
 	}

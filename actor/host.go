@@ -31,6 +31,9 @@ type Config struct {
 	KeyTTL         time.Duration // for which the answers to calls with a key are kept; 0 = DefaultKeyTTL
 	MaxBytes       int64         // of bodies, messages, batches and frames under way; beyond it ErrOverloaded; 0 = DefaultMaxBytes
 	Events         Events
+	// Ailing is called once, when the node should be given nothing more and be
+	// started anew; it must not block. nil: nobody wants to know.
+	Ailing func(reason string)
 }
 
 // Defaults of Config.
@@ -62,9 +65,13 @@ type Host struct {
 	keyTTL         time.Duration
 	maxKeys        int // MaxRequestKeys, but for tests
 	start          uint64
+	began          time.Time
 	closed         chan struct{} // closed when Close begins
 	wake           chan struct{} // one slot: the sweeper has something to wait for
 	wg             sync.WaitGroup
+	quarantines    *quarantines
+	runners        runners
+	ailment        ailment
 	fault          fault // faultNone, but for tests
 
 	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
@@ -86,8 +93,9 @@ func NewHost(cfg Config) (*Host, error) {
 		store: cfg.Store, committer: cfg.Committer, shardOf: cfg.ShardOf, log: cfg.Log,
 		idleTimeout: cfg.IdleTimeout, maxActivations: cfg.MaxActivations, maxBytes: cfg.MaxBytes,
 		events: &eventSink{cfg.Events}, gateways: newGateways(cfg.GatewayOver),
-		closed: make(chan struct{}), wake: make(chan struct{}, 1), table: make(map[ID]*activation),
+		began: time.Now(), closed: make(chan struct{}), wake: make(chan struct{}, 1), table: make(map[ID]*activation),
 	}
+	h.quarantines, h.ailment.tell = newQuarantines(), cfg.Ailing
 	if len(cfg.Secret) != IDSecretBytes {
 		return nil, fmt.Errorf("actor: the ID secret has %d bytes, want %d", len(cfg.Secret), IDSecretBytes)
 	}
@@ -246,6 +254,9 @@ func (h *Host) activation(target Target, first *event) (act *activation, posted 
 	if err == nil && first != nil && first.under != 0 && first.under != ownership {
 		err = ErrNotOwner
 	}
+	if err == nil && (first == nil || first.kind != EventPardon) {
+		err = h.quarantines.check(target.ID)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -301,6 +312,7 @@ func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *act
 	for _, ev := range heirs {
 		act.queueLocked(ev)
 	}
+	act.pardons = pardons(heirs)
 	act.mu.Unlock()
 	h.table[target.ID] = act
 	if h.lru.empty() {
@@ -401,6 +413,9 @@ func (h *Host) awaitQuiet(ctx context.Context) {
 
 // full says that the node holds as many bytes as it may.
 func (h *Host) full() bool { return h.bytes.Load() >= h.maxBytes }
+
+// age is a clock that only counts: it gives how long the host has been there.
+func (h *Host) age() time.Duration { return time.Since(h.began) }
 
 func (h *Host) isClosing() bool {
 	select {

@@ -411,9 +411,14 @@ func TestEventsAreReported(t *testing.T) {
 		Refused:   func(err error) { d.add("refused:%v", err) },
 	}}
 	inBubbleWith(t, cfg, func(b *bubble) {
+		b.Committer.Hold() // the event ends before its batch is committed
 		b.begin("/put?key=k", "v")
+		b.Committer.Release()
 		d.want(t, "activated:Thing start request batch:true:<nil>")
-		b.NewGateway().Dial(b.thing, "/socket")
+		b.Committer.Hold()
+		b.NewGateway().Begin(b.thing, "/socket", nil)
+		synctest.Wait()
+		b.Committer.Release()
 		d.want(t, "request batch:true:<nil> frame:1")
 		pass(2 * time.Minute)
 		d.want(t, "evicted:true")

@@ -65,13 +65,14 @@ func (n *Node) start() {
 	}
 	n.Committer.store, n.store = store, store
 	n.cfg.Start++
+	n.Committer.ownership = n.cfg.Start // each start gets an ownership of its own
 	n.cfg.Store, n.cfg.Committer, n.cfg.Log = store, n.Committer, slog.New(slog.NewTextHandler(n.Log, nil))
 	if host, err = actor.NewHost(n.cfg); err != nil {
 		n.tb.Fatal(err)
 	}
 	n.Host, n.running = host, true
 	for shard := range uint32(shards) {
-		host.SetOwnership(shard, 1)
+		host.SetOwnership(shard, n.cfg.Start)
 	}
 }
 
