@@ -53,6 +53,10 @@ failover: ## SIGKILL and SIGSTOP nodes of a cluster of real processes under load
 sim: ## play with whole clusters in virtual time: SEEDS seeds, from SEED on
 	$(GO) test -count=1 -timeout=60m -run='TestCluster(Seeds|Scenes|Catches|Growth)' ./cmd/holdfast -seeds=$(SEEDS) -seed=$(SEED)
 
+.PHONY: sockets
+sockets: ## kill and freeze the owner of rooms with 1,000 sockets at other nodes
+	$(GO) test -count=1 -timeout=30m -run=TestSocketsOutliveTheOwner ./cmd/holdfast -sockets=1000 -v
+
 .PHONY: planned
 planned: ## restart every node of a real cluster under load, grow it and shrink it, without a failed call
 	$(GO) test -count=1 -timeout=30m -run='TestRollingRestart|TestGrowAndShrink' ./cmd/holdfast -planned -v

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,10 +17,11 @@ import (
 func TestCallToAFrozenOwnerEndsWithTheOwnership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHop(t)
-		runs, awake := 0, make(chan struct{})
+		var runs atomic.Int64
+		awake := make(chan struct{})
 		defer close(awake)
 		h.there.dispatch = func(http.ResponseWriter, *http.Request, actor.Target, actor.SocketID) error {
-			runs++
+			runs.Add(1)
 			<-awake
 			return actor.ErrCallerLeft
 		}
@@ -29,9 +31,9 @@ func TestCallToAFrozenOwnerEndsWithTheOwnership(t *testing.T) {
 		began := time.Now()
 		_, err := h.call(httptest.NewRequest("POST", "/", nil))
 		took := time.Since(began)
-		if !errors.Is(err, actor.ErrOutcomeUnknown) || runs != 1 || took < frozen+overtakenLook || took > frozen+2*overtakenLook {
+		if !errors.Is(err, actor.ErrOutcomeUnknown) || runs.Load() != 1 || took < frozen+overtakenLook || took > frozen+2*overtakenLook {
 			t.Errorf("call = %v after %v and %d runs, want ErrOutcomeUnknown %v to %v after the new owner, at %v, and 1 run",
-				err, took, runs, overtakenLook, 2*overtakenLook, frozen)
+				err, took, runs.Load(), overtakenLook, 2*overtakenLook, frozen)
 		}
 	})
 }

@@ -48,17 +48,7 @@ func startCounterLoad(t *testing.T, c *processCluster) *counterLoad {
 	t.Helper()
 	l := &counterLoad{t: t, cluster: c, client: newClient(t, nil), history: &history{}}
 	for range loadObjects {
-		response, err := l.client.Post(c.nodes[0].clients+"/ids/Counter", "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var made struct{ ID string }
-		err = json.NewDecoder(response.Body).Decode(&made)
-		response.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.objects = append(l.objects, made.ID)
+		l.objects = append(l.objects, newObject(t, l.client, c.nodes[0].clients, "Counter"))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	l.cancel = cancel
@@ -130,31 +120,35 @@ func (l *counterLoad) enter(except int) {
 
 // settled waits until every shard is as it should be, on that many nodes, and
 // gives the shards of one.
-func (l *counterLoad) settled(nodes, node int) (shards []int) {
+func (l *counterLoad) settled(nodes, node int) []int {
 	l.t.Helper()
-	var seen cluster.Overview
-	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
+	return awaitSettled(l.t, l.client, l.cluster.nodes[0], nodes)[fmt.Sprintf("node-%d", node+1)]
+}
+
+// awaitSettled waits until every shard is as it should be, on that many nodes, and
+// gives the shards that each owns.
+func awaitSettled(t *testing.T, client *http.Client, asker *process, nodes int) map[string][]int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	asker := l.cluster.nodes[0]
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := fetch(ctx, l.client, asker.operators+"/cluster", &seen)
+		var seen cluster.Overview
+		err := fetch(ctx, client, asker.operators+"/cluster", &seen)
 		if err == nil && seen.State == cluster.ConditionOK && len(seen.Nodes) == nodes {
-			break
+			owned := make(map[string][]int)
+			for _, s := range seen.Shards {
+				owned[string(s.Owner)] = append(owned[string(s.Owner)], int(s.Shard))
+			}
+			return owned
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			l.t.Fatalf("the cluster did not settle within a minute: %v; it is %s\n%s", err, seen.State, asker.stderr)
+			t.Fatalf("the cluster did not settle within a minute: %v; it is %s\n%s", err, seen.State, asker.stderr)
 		}
 	}
-	for _, s := range seen.Shards {
-		if string(s.Owner) == fmt.Sprintf("node-%d", node+1) {
-			shards = append(shards, int(s.Shard))
-		}
-	}
-	return shards
 }
 
 // stop ends the clients and checks the whole history.
