@@ -13,10 +13,13 @@ type ServerConfig struct {
 	HeaderBytes int
 	// BodyBytes bounds a request body, streamed ones too; beyond it 413. Default 1 GiB.
 	BodyBytes int64
-	// Connections bounds open connections, sockets included; at the bound new
-	// ones wait unaccepted. Default 65,536. More than the process may have open
-	// files helps nobody.
+	// Connections bounds open connections, sockets included; beyond it new ones
+	// are answered 503 and closed, or cut if there are very many. Default 65,536.
+	// More than the process may have open files helps nobody.
 	Connections int
+	// Requests bounds requests under way, whatever they wait for, sockets not
+	// included; beyond it 503 at once. Default 16,384.
+	Requests int
 
 	// HeaderTimeout bounds the arrival of the headers. Default 10 s.
 	HeaderTimeout time.Duration
@@ -35,6 +38,7 @@ func (c *ServerConfig) Validate() error {
 		orDefault(&c.HeaderBytes, 64<<10, "HeaderBytes"),
 		orDefault(&c.BodyBytes, 1<<30, "BodyBytes"),
 		orDefault(&c.Connections, 65536, "Connections"),
+		orDefault(&c.Requests, 16384, "Requests"),
 		orDefault(&c.HeaderTimeout, 10*time.Second, "HeaderTimeout"),
 		orDefault(&c.IdleTimeout, 2*time.Minute, "IdleTimeout"),
 		orDefault(&c.BodyStall, 30*time.Second, "BodyStall"),

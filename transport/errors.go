@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
+	"strconv"
 
 	"github.com/holdfast-dev/holdfast/actor"
 )
@@ -43,6 +45,7 @@ type problem struct {
 // special kind of another comes before it.
 func problemOf(err error) problem {
 	var fault *actor.FaultError
+	var quarantined *actor.QuarantineError
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, actor.ErrOutcomeUnknown):
@@ -58,6 +61,8 @@ func problemOf(err error) problem {
 
 	case errors.Is(err, actor.ErrMailboxFull):
 		return problem{http.StatusServiceUnavailable, "mailbox_full", "The object has too many calls waiting. Nothing was done; try again."}
+	case errors.As(err, &quarantined):
+		return problem{http.StatusServiceUnavailable, "quarantined", "The object has failed, or harmed its node, again and again: it rests. Nothing was done; try again when Retry-After has passed."}
 	case errors.Is(err, actor.ErrOverloaded):
 		return problem{http.StatusServiceUnavailable, "overloaded", "The node has too much to do. Nothing was done; try again."}
 	case errors.Is(err, actor.ErrNotOwner):
@@ -125,7 +130,11 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if fault, ok := errors.AsType[*actor.FaultError](err); ok {
 		id = fault.ID
 	}
-	log.Log(r.Context(), p.level(), "request refused or failed", "error_id", id,
+	level := p.level()
+	if shed(err) {
+		level = slog.LevelDebug // there may be very many of them
+	}
+	log.Log(r.Context(), level, "request refused or failed", "error_id", id,
 		"status", p.status, "code", p.code, "method", r.Method, "remote", r.RemoteAddr, "error", err)
 
 	body, _ := json.Marshal(errorBody{errorDetail{p.code, p.message, id}}) // three strings always marshal
@@ -135,7 +144,7 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch p.status {
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+		h.Set("Retry-After", strconv.FormatInt(retryAfter(err), 10))
 	case http.StatusTooManyRequests:
 		h.Set("Retry-After", "60")
 	case http.StatusMethodNotAllowed:
@@ -148,6 +157,14 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	}
 	w.WriteHeader(p.status)
 	_, _ = w.Write(append(body, '\n')) // a client that has gone learns nothing more
+}
+
+// retryAfter gives the seconds after which a refused call may be tried again.
+func retryAfter(err error) int64 {
+	if q, ok := errors.AsType[*actor.QuarantineError](err); ok {
+		return max(1, int64(math.Ceil(q.Wait.Seconds())))
+	}
+	return 1
 }
 
 // level is low for what clients cause and high only for what an operator must look at.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-dev/holdfast/actor"
 )
@@ -25,7 +26,9 @@ func TestProblemOf(t *testing.T) {
 		{actor.ErrHandlerTimeout, 500, "handler_timeout"},
 		{actor.ErrAborted, 500, "aborted"},
 		{actor.ErrMailboxFull, 503, "mailbox_full"},
+		{&actor.QuarantineError{Wait: time.Minute}, 503, "quarantined"},
 		{actor.ErrStuck, 503, "overloaded"},
+		{errBusy, 503, "overloaded"},
 		{actor.ErrOverloaded, 503, "overloaded"},
 		{actor.ErrNotOwner, 503, "not_owner"},
 		{actor.ErrClosing, 503, "closing"},
@@ -67,6 +70,7 @@ func TestWriteError(t *testing.T) {
 		header http.Header // expected, besides the content type
 	}{
 		{actor.ErrNotOwner, http.Header{"Retry-After": {"1"}}},
+		{&actor.QuarantineError{Wait: 29100 * time.Millisecond}, http.Header{"Retry-After": {"30"}}},
 		{actor.ErrOutcomeUnknown, http.Header{"Retry-After": nil}},
 		{actor.ErrStorageFull, http.Header{"Retry-After": nil}},
 		{actor.ErrTooManyRequestKeys, http.Header{"Retry-After": {"60"}}},

@@ -8,6 +8,8 @@ import "time"
 type Events struct {
 	ConnOpened  func() // a client's connection was accepted
 	ConnClosed  func()
+	ConnRefused func()                                             // there was no room for one
+	Requests    func(change int)                                   // under way: one more or less
 	RequestDone func(class string, status int, took time.Duration) // status 101 for a socket, 0 for an answer that was cut off
 
 	SocketOpened func(class string)
@@ -20,6 +22,18 @@ type Events struct {
 func (e Events) connOpened() {
 	if e.ConnOpened != nil {
 		e.ConnOpened()
+	}
+}
+
+func (e Events) connRefused() {
+	if e.ConnRefused != nil {
+		e.ConnRefused()
+	}
+}
+
+func (e Events) requests(change int) {
+	if e.Requests != nil {
+		e.Requests(change)
 	}
 }
 

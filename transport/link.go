@@ -21,6 +21,8 @@ const (
 	LinkRaft    LinkUse = 1 // frames of Raft groups
 	LinkHTTP    LinkUse = 2 // forwarded calls and the cluster's own
 	LinkSockets LinkUse = 3 // frames between gateways and owners
+
+	LinkOperators LinkUse = 4 // what operators ask of an object's owner
 )
 
 const (
@@ -186,7 +188,7 @@ func (l *Link) receive(raw net.Conn) (_ net.Conn, serve func(net.Conn), _ error)
 
 // handler gives whoever serves a use.
 func (l *Link) handler(use LinkUse) (func(net.Conn), error) {
-	if use < LinkRaft || use > LinkSockets {
+	if use < LinkRaft || use > LinkOperators {
 		return nil, fmt.Errorf("%w: use %d", errLinkPreface, use)
 	}
 	l.mu.Lock()

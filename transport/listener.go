@@ -9,17 +9,15 @@ import (
 // writeChunkBytes is how much must move within one write time-out.
 const writeChunkBytes = 64 << 10
 
-// boundedListener accepts at most a fixed number of connections at a time. At
-// the bound it does not accept: clients wait in the kernel's queue until a
-// connection ends.
+// boundedListener accepts at most a fixed number of connections at a time. Those
+// beyond it learn at once that there is no room.
 type boundedListener struct {
 	net.Listener
 
 	slots   chan struct{} // one element for each open connection
 	stall   time.Duration
 	events  Events
-	closing chan struct{} // closed by Close
-	once    sync.Once
+	refuser *refuser
 }
 
 func newBoundedListener(l net.Listener, connections int, stall time.Duration, events Events) *boundedListener {
@@ -28,30 +26,33 @@ func newBoundedListener(l net.Listener, connections int, stall time.Duration, ev
 		slots:    make(chan struct{}, connections),
 		stall:    stall,
 		events:   events,
-		closing:  make(chan struct{}),
+		refuser:  newRefuser(),
 	}
 }
 
 // Accept implements net.Listener.
 func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closing:
-		return nil, net.ErrClosed
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.slots <- struct{}{}:
+			l.events.connOpened()
+			return &edgeConn{Conn: c, listener: l}, nil
+		default:
+			l.events.connRefused()
+			l.refuser.refuse(c)
+		}
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	l.events.connOpened()
-	return &edgeConn{Conn: c, listener: l}, nil
 }
 
 // Close implements net.Listener. Accepted connections stay open.
 func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.closing) })
-	return l.Listener.Close()
+	err := l.Listener.Close()
+	l.refuser.close()
+	return err
 }
 
 // edgeConn is a client's connection. Each chunk of a Write must be taken within

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/holdfast-dev/holdfast/actor"
 )
@@ -56,8 +57,9 @@ func peerWords() []peerWord {
 }
 
 const (
-	wordFault    = "fault:"
-	wordInternal = "internal"
+	wordFault       = "fault:"
+	wordQuarantined = "quarantined:" // and for how long, in milliseconds
+	wordInternal    = "internal"
 )
 
 // errPeer is a failure of the owner that says nothing about the call.
@@ -67,6 +69,9 @@ var errPeer = errors.New("transport: the owner failed")
 func peerError(err error) string {
 	if fault, ok := errors.AsType[*actor.FaultError](err); ok {
 		return wordFault + fault.ID
+	}
+	if q, ok := errors.AsType[*actor.QuarantineError](err); ok {
+		return wordQuarantined + strconv.FormatInt(q.Wait.Milliseconds(), 10)
 	}
 	for _, w := range peerWords() {
 		if errors.Is(err, w.err) {
@@ -81,6 +86,10 @@ func peerError(err error) string {
 func errorOfPeer(word string) error {
 	if id, ok := strings.CutPrefix(word, wordFault); ok {
 		return &actor.FaultError{ID: id}
+	}
+	if text, ok := strings.CutPrefix(word, wordQuarantined); ok {
+		wait, _ := strconv.ParseInt(text, 10, 32) // whatever it says, the object is refused
+		return &actor.QuarantineError{Wait: time.Duration(wait) * time.Millisecond}
 	}
 	for _, w := range peerWords() {
 		if w.word == word {

@@ -31,8 +31,9 @@ type Server struct {
 	http       *http.Server
 	cancel     context.CancelFunc // ends the context of every request
 
-	mu       sync.Mutex // guards stopped, and Add of requests against Wait
+	mu       sync.Mutex // guards stopped and underWay, and Add of requests against Wait
 	stopped  bool
+	underWay int // requests
 	requests sync.WaitGroup
 }
 
@@ -88,11 +89,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
-		writeError(w, r, s.log, ErrClosed)
+	if err := s.enter(); err != nil {
+		writeError(w, r, s.log, err)
+		s.events.requestDone("", problemOf(err).status, 0)
 		return
 	}
-	defer s.requests.Done()
+	defer s.leave()
 
 	started := time.Now()
 	a := &answer{ResponseWriter: w}
@@ -121,14 +123,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.call(a, r, rt, ids)
 }
 
-func (s *Server) enter() bool {
+func (s *Server) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped {
-		return false
+	switch {
+	case s.stopped:
+		return ErrClosed
+	case s.underWay >= s.cfg.Requests:
+		return errBusy
 	}
+	s.underWay++
 	s.requests.Add(1)
-	return true
+	s.events.requests(1)
+	return nil
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	s.underWay--
+	s.mu.Unlock()
+	s.events.requests(-1)
+	s.requests.Done()
 }
 
 // newID answers POST /ids/{class}. The object exists from its first write on.

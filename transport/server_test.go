@@ -410,11 +410,20 @@ func TestConnectionBound(t *testing.T) {
 		})
 		first, _ := x.raw(t, "")
 		second, _ := x.raw(t, "")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := x.dial(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("third connection = %v, want it to wait", err)
+		refused, err := x.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
+		resp, err := http.ReadResponse(bufio.NewReader(refused), nil)
+		if err != nil {
+			t.Fatalf("answer to a third connection: %v", err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if want := `"code":"overloaded"`; err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" || !strings.Contains(string(body), want) {
+			t.Errorf("answer to a third connection = %d %v %q, %v, want 503 with Retry-After and %s", resp.StatusCode, resp.Header, body, err, want)
+		}
+		resp.Body.Close()
+		refused.Close()
 		first.Close()
 		synctest.Wait()
 		third, _ := x.raw(t, "")
