@@ -31,6 +31,7 @@ func TestCallToAFrozenOwnerEndsWithTheOwnership(t *testing.T) {
 		began := time.Now()
 		_, err := h.call(httptest.NewRequest("POST", "/", nil))
 		took := time.Since(began)
+		synctest.Wait()
 		if !errors.Is(err, actor.ErrOutcomeUnknown) || runs.Load() != 1 || took < frozen+overtakenLook || took > frozen+2*overtakenLook {
 			t.Errorf("call = %v after %v and %d runs, want ErrOutcomeUnknown %v to %v after the new owner, at %v, and 1 run",
 				err, took, runs.Load(), overtakenLook, 2*overtakenLook, frozen)

@@ -75,6 +75,7 @@ func (s *PeerServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		a.body = &stallBody{body: r.Body, conn: rc, stall: peerBodyStall}
 		defer a.body.leave()
+		r = r.WithContext(r.Context()) // on its own request net/http finds its own body, and closes gently what was left of it
 		r.Body = a.body
 	}
 	target, socket, err := s.incomingCall(r)
