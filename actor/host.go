@@ -64,6 +64,7 @@ type Host struct {
 	keySweeper     *keySweeper
 	keyTTL         time.Duration
 	maxKeys        int // MaxRequestKeys, but for tests
+	maxKeyBytes    int // MaxRequestKeyBytes, likewise
 	start          uint64
 	began          time.Time
 	closed         chan struct{} // closed when Close begins
@@ -120,7 +121,8 @@ func NewHost(cfg Config) (*Host, error) {
 	if h.maxBytes <= 0 {
 		h.maxBytes = DefaultMaxBytes
 	}
-	if h.keyTTL, h.maxKeys = cfg.KeyTTL, MaxRequestKeys; h.keyTTL <= 0 {
+	h.maxKeys, h.maxKeyBytes = MaxRequestKeys, MaxRequestKeyBytes
+	if h.keyTTL = cfg.KeyTTL; h.keyTTL <= 0 {
 		h.keyTTL = DefaultKeyTTL
 	}
 	h.lru.init()

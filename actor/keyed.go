@@ -121,7 +121,7 @@ func (act *activation) roomForKey(open int) error {
 	if err != nil {
 		return act.fault("could not count an object's request keys", err.Error(), "")
 	}
-	if totals.Keys+uint64(open) >= uint64(act.host.maxKeys) || totals.Bytes >= MaxRequestKeyBytes {
+	if totals.Keys+uint64(open) >= uint64(act.host.maxKeys) || totals.Bytes >= uint64(act.host.maxKeyBytes) {
 		return ErrTooManyRequestKeys
 	}
 	return nil

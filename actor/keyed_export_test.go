@@ -8,5 +8,5 @@ const (
 	EagerReplay    = faultEagerReplay
 )
 
-// BoundRequestKeys lowers the bound of an idle host's objects.
-func (h *Host) BoundRequestKeys(n int) { h.maxKeys = n }
+// BoundRequestKeys sets the bounds of an idle host's objects.
+func (h *Host) BoundRequestKeys(keys, bytes int) { h.maxKeys, h.maxKeyBytes = keys, bytes }

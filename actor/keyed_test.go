@@ -198,7 +198,7 @@ func checkFingerprint(b *bubble) (err error) {
 		}
 		for i, c := range others {
 			if !errors.Is(c.Err(), actor.ErrKeyReused) {
-				err = fmt.Errorf("%w: request %d with the key of another one = %v", errVariant, i, c.Err())
+				err = fmt.Errorf("%w: request %d with the key of another one = %w", errVariant, i, c.Err())
 			}
 		}
 	}
@@ -252,7 +252,7 @@ func TestARetryWaitsForItsProof(t *testing.T) {
 				b.Committer.ReleaseProofs()
 				synctest.Wait()
 				if !errors.Is(late.Err(), actor.ErrNotOwner) || !errors.Is(reused.Err(), actor.ErrNotOwner) {
-					err = errors.Join(err, fmt.Errorf("%w: without the ownership: %v, %v", errVariant, late.Err(), reused.Err()))
+					err = errors.Join(err, fmt.Errorf("%w: without the ownership: %w, %w", errVariant, late.Err(), reused.Err()))
 				}
 				wantVariant(t, err, broken)
 			})
@@ -643,7 +643,7 @@ func TestTheSweeperTriesAgain(t *testing.T) {
 func TestTheBoundOfRequestKeys(t *testing.T) {
 	class := behavior{serve: keyedRoutes().serve}.class()
 	inBubbleWith(t, actor.Config{Classes: map[string]actor.Class{"Thing": class}, KeyTTL: time.Hour}, func(b *bubble) {
-		b.Host.BoundRequestKeys(3)
+		b.Host.BoundRequestKeys(3, actor.MaxRequestKeyBytes)
 		for i := range 3 {
 			b.wantAnswer(fmt.Sprint(i), "/add", fmt.Sprint(i+1), false)
 		}
@@ -654,6 +654,9 @@ func TestTheBoundOfRequestKeys(t *testing.T) {
 		}
 		pass(time.Hour + time.Second)
 		b.wantAnswer("more", "/add", "5", false)
+		b.Host.BoundRequestKeys(3, 10)
+		b.wantErr(b.beginKeyed("bytes", http.MethodPost, "/add", ""), "a key beyond the bound of bytes", actor.ErrTooManyRequestKeys)
+		b.wantAnswer("more", "/add", "5", true)
 	})
 }
 

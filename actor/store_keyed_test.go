@@ -14,19 +14,19 @@ import (
 
 // keyedBatch uses every form of a change of a request key.
 func keyedBatch() *Batch {
-	print := Fingerprint{0: 1, 31: 2}
+	mark := Fingerprint{0: 1, 31: 2}
 	return &Batch{Object: ID{1}, Keyed: []KeyedChange{
-		{Op: KeyedStarted, Key: "a", Expires: 1, Fingerprint: print},
-		{Op: KeyedAnswered, Key: "b", Expires: math.MaxInt64, Fingerprint: print, Answer: []byte("yes")},
+		{Op: KeyedStarted, Key: "a", Expires: 1, Fingerprint: mark},
+		{Op: KeyedAnswered, Key: "b", Expires: math.MaxInt64, Fingerprint: mark, Answer: []byte("yes")},
 		{Op: KeyedExpired, Key: "c", Expires: -1},
 	}}
 }
 
 // The bytes are in logs on disk.
 func TestKeyedBatchFormatNeverChanges(t *testing.T) {
-	print := "01" + "000000000000000000000000000000000000000000000000000000000000" + "02"
+	mark := "01" + "000000000000000000000000000000000000000000000000000000000000" + "02"
 	want := "0140" + "01" + "00000000000000000000000000000000000000000000000000000000000000" + "00" + "00" + "00" + "00" + "00" +
-		"03" + "01" + "0161" + "02" + print + "02" + "0162" + "feffffffffffffffff01" + print + "03796573" + "03" + "0163" + "01"
+		"03" + "01" + "0161" + "02" + mark + "02" + "0162" + "feffffffffffffffff01" + mark + "03796573" + "03" + "0163" + "01"
 	if got := hex.EncodeToString(keyedBatch().Append(nil)); got != want {
 		t.Errorf("Append = %s\nwant     %s", got, want)
 	}
