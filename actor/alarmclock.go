@@ -18,6 +18,8 @@ type alarmClock struct {
 	stop chan struct{}
 	wg   sync.WaitGroup
 
+	pulse chan struct{} // taken in each turn: that shows that it turns
+
 	mu      sync.Mutex       // guards the following fields
 	next    map[uint32]int64 // first due time of each owned shard, milliseconds; 0 = none
 	running map[ID]struct{}  // runs under way, at most maxAlarmRuns
@@ -27,7 +29,7 @@ type alarmClock struct {
 
 func newAlarmClock(h *Host) *alarmClock {
 	c := &alarmClock{
-		host: h, wake: make(chan struct{}, 1), stop: make(chan struct{}), next: make(map[uint32]int64),
+		host: h, wake: make(chan struct{}, 1), stop: make(chan struct{}), pulse: make(chan struct{}), next: make(map[uint32]int64),
 		running: make(map[ID]struct{}), resting: make(map[ID]time.Time), starved: make(map[uint32]bool),
 	}
 	c.wg.Go(c.loop)
@@ -91,6 +93,7 @@ func (c *alarmClock) loop() {
 		case <-c.stop:
 			return
 		case <-c.wake:
+		case <-c.pulse:
 		case <-due:
 		}
 		if timer != nil {

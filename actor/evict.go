@@ -18,6 +18,7 @@ func (h *Host) sweep() {
 		case <-h.closed:
 			return
 		case <-h.wake:
+		case <-h.pulse:
 		case <-timer.C:
 		}
 	}

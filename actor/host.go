@@ -69,6 +69,7 @@ type Host struct {
 	began          time.Time
 	closed         chan struct{} // closed when Close begins
 	wake           chan struct{} // one slot: the sweeper has something to wait for
+	pulse          chan struct{} // taken by the sweeper in each turn
 	wg             sync.WaitGroup
 	quarantines    *quarantines
 	runners        runners
@@ -94,7 +95,7 @@ func NewHost(cfg Config) (*Host, error) {
 		store: cfg.Store, committer: cfg.Committer, shardOf: cfg.ShardOf, log: cfg.Log,
 		idleTimeout: cfg.IdleTimeout, maxActivations: cfg.MaxActivations, maxBytes: cfg.MaxBytes,
 		events: &eventSink{cfg.Events}, gateways: newGateways(cfg.GatewayOver),
-		began: time.Now(), closed: make(chan struct{}), wake: make(chan struct{}, 1), table: make(map[ID]*activation),
+		began: time.Now(), closed: make(chan struct{}), wake: make(chan struct{}, 1), pulse: make(chan struct{}), table: make(map[ID]*activation),
 	}
 	h.quarantines, h.ailment.tell = newQuarantines(), cfg.Ailing
 	if len(cfg.Secret) != IDSecretBytes {

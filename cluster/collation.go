@@ -112,7 +112,7 @@ func (c *collation) replica(id raft.ServerID, owner shardReport) ReplicaOverview
 	if !ok {
 		return view
 	}
-	view.Applied, view.Stopped = &h.Applied, h.Stopped
+	view.Applied, view.Stopped, view.Stalled = &h.Applied, h.Stopped, h.Stalled
 	if leader, ok := c.held[owner.Leader]; ok && owner.Ownership > 0 {
 		lag := max(leader.Committed, h.Applied) - h.Applied
 		view.Lag = &lag
@@ -124,7 +124,7 @@ func ownedCondition(s ShardOverview) Condition {
 	moving := s.Step != nil
 	for _, r := range s.Replicas {
 		switch {
-		case r.Stopped != "", r.Healthy != nil && !*r.Healthy:
+		case r.Stopped != "", r.Stalled, r.Healthy != nil && !*r.Healthy:
 			return ConditionReduced
 		case r.Role == RoleOutside, !slices.Contains(s.Wanted, r.Node):
 			moving = true

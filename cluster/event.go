@@ -9,12 +9,15 @@ import (
 // Events tells what happens in a node, for metrics, logs and whoever follows
 // ownership. Each function may be nil. They are called from the goroutines that
 // do the work: they must not block and must not call the Node, except that
-// OwnershipChanged may.
+// OwnershipChanged and HandingOver may.
 type Events struct {
 	// OwnershipChanged is called with the new ownership's number when it begins,
 	// and with 0 when it is over and every proposal made under it has its answer.
 	// Calls for one shard come one at a time and in order.
 	OwnershipChanged func(shard placement.ShardID, ownership uint64)
+	// HandingOver is called just before an ownership ends because this node gives
+	// the shard to another. What is proposed before it returns is still committed first.
+	HandingOver func(shard placement.ShardID)
 	// LeadershipChanged reports elections that this node won or leaderships that it lost.
 	LeadershipChanged func(shard placement.ShardID, leader bool)
 	// Answered reports the answer to an entry: nil, an ErrRefused or ErrUnknown;
@@ -38,6 +41,12 @@ type Events struct {
 func (e *Events) ownershipChanged(shard placement.ShardID, ownership uint64) {
 	if e.OwnershipChanged != nil {
 		e.OwnershipChanged(shard, ownership)
+	}
+}
+
+func (e *Events) handingOver(shard placement.ShardID) {
+	if e.HandingOver != nil {
+		e.HandingOver(shard)
 	}
 }
 

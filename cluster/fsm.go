@@ -45,7 +45,7 @@ type shardFSM struct {
 	broken  error
 
 	position atomic.Uint64 // index of the last entry that the state contains
-	busy     busySince     // a call of the state machine
+	busy     busySince     // entries are being applied, or a snapshot restored
 
 	// mu is held while the state changes, so that a picture of it and at agree.
 	mu sync.Mutex
@@ -69,6 +69,8 @@ func (f *shardFSM) ApplyBatch(logs []*raft.Log) []any {
 	if f.broken != nil {
 		return f.answerAll(logs, outcomeStopped)
 	}
+	f.busy.begin()
+	defer f.busy.end()
 	f.batches, f.results, f.entries = f.batches[:0], f.results[:0], f.entries[:0]
 	fence, position := f.fence, f.position.Load()
 	last, logBytes := position, 0
@@ -150,9 +152,7 @@ func (f *shardFSM) commit(next fence, index uint64, logs []*raft.Log) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if index > f.position.Load() {
-		f.busy.begin()
 		err := f.sm.Apply(uint32(f.shard), f.batches, index, next.append(nil))
-		f.busy.end()
 		if err != nil {
 			return fmt.Errorf("cluster: shard %d: apply entries up to %d: %w", f.shard, index, err)
 		}
@@ -190,10 +190,10 @@ func (f *shardFSM) picture() (ShardPicture, stub, error) {
 // restore replaces the state by the content of a snapshot. The replica stops if
 // that fails: what the state holds then is nothing at all.
 func (f *shardFSM) restore(content io.Reader, from stub) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.busy.begin()
 	defer f.busy.end()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	err := f.sm.Restore(uint32(f.shard), content)
 	var header []byte
 	var position uint64

@@ -82,6 +82,7 @@ type NodeOverview struct {
 	Owned        *int  `json:"owned"`
 	Draining     *bool `json:"draining"`
 	StorageFull  *bool `json:"storage_full"`
+	LogStalled   *bool `json:"log_stalled"` // the disk of its log does not answer
 	LeadsControl *bool `json:"leads_control"`
 }
 
@@ -119,6 +120,9 @@ type ReplicaOverview struct {
 	// Stopped is why it takes part no more, or "". It waits for an operator, or for
 	// the control leader to replace it.
 	Stopped string `json:"stopped"`
+	// Stalled says that its state stands still although entries are committed: its
+	// disk does not answer.
+	Stalled bool `json:"stalled"`
 }
 
 // Roles of replicas.
@@ -138,6 +142,7 @@ type StepOverview struct {
 type nodeView struct {
 	Draining     bool            `json:"draining"`
 	StorageFull  bool            `json:"storage_full"`
+	LogStalled   bool            `json:"log_stalled"`
 	LeadsControl bool            `json:"leads_control"`
 	Steps        []Move          `json:"steps,omitempty"` // of the last look of a control leader
 	Owned        []shardReport   `json:"owned,omitempty"` // proved, and those without a leader
@@ -153,6 +158,7 @@ type heldReplica struct {
 	Applied   uint64            `json:"applied"`
 	Committed uint64            `json:"committed"`
 	Stopped   string            `json:"stopped,omitempty"`
+	Stalled   bool              `json:"stalled,omitempty"`
 }
 
 // failedOpening is a replica that its node could not open.
@@ -225,7 +231,7 @@ func (n *Node) views(ctx context.Context, t *table) map[string]*nodeView {
 func (n *Node) view(ctx context.Context) nodeView {
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
-	v := nodeView{Draining: n.draining.Load(), StorageFull: n.space.full.Load(), Owned: n.reports(ctx, look{})}
+	v := nodeView{Draining: n.draining.Load(), StorageFull: n.space.full.Load(), LogStalled: n.db.writes.stalled(logStall), Owned: n.reports(ctx, look{})}
 	_, v.LeadsControl = n.control.leader()
 	if st := n.steward.Load(); st != nil && v.LeadsControl {
 		v.Steps = st.moves().Steps
@@ -247,7 +253,7 @@ func (n *Node) view(ctx context.Context) nodeView {
 func (g *group) held() heldReplica {
 	h := heldReplica{
 		Shard: g.shard, ID: g.me.serverID(), Term: g.raft.CurrentTerm(),
-		Applied: g.raft.AppliedIndex(), Committed: g.raft.CommitIndex(),
+		Applied: g.raft.AppliedIndex(), Committed: g.raft.CommitIndex(), Stalled: g.fsm.busy.longer(applyStall),
 	}
 	if err := g.failed(); err != nil {
 		h.Stopped = err.Error()

@@ -31,6 +31,7 @@ func (n *Node) nodeOverviews(views map[string]*nodeView) []NodeOverview {
 			}
 			node.Answered, node.Owned = true, &owned
 			node.Draining, node.StorageFull, node.LeadsControl = &view.Draining, &view.StorageFull, &view.LeadsControl
+			node.LogStalled = &view.LogStalled
 		}
 		nodes = append(nodes, node)
 	}

@@ -109,6 +109,7 @@ func (g *group) serve(ctx context.Context) *handover {
 				return nil
 			}
 		case h := <-g.handovers:
+			g.events.handingOver(g.shard)
 			return h
 		case <-ctx.Done():
 			return nil

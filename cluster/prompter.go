@@ -31,13 +31,14 @@ type prompter struct {
 	timeout time.Duration
 	groups  func() []*group
 	changed chan struct{} // one slot: a group may have become due for the first time
+	pulse   chan struct{} // taken in each turn: that shows that it turns
 	done    chan struct{}
 	running sync.WaitGroup
 }
 
 // newPrompter starts it. groups gives the groups of this node as they are now.
 func newPrompter(timeout time.Duration, groups func() []*group) *prompter {
-	p := &prompter{timeout: timeout, groups: groups, changed: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &prompter{timeout: timeout, groups: groups, changed: make(chan struct{}, 1), pulse: make(chan struct{}), done: make(chan struct{})}
 	p.running.Go(p.run)
 	return p
 }
@@ -61,6 +62,8 @@ func (p *prompter) run() {
 		select {
 		case <-timer.C:
 		case <-p.changed:
+			timer.Stop()
+		case <-p.pulse:
 			timer.Stop()
 		case <-p.done:
 			return

@@ -14,6 +14,9 @@ type Status struct {
 	ClusterID   string
 	StartNumber uint64
 	StorageFull bool
+	// LogStalled says that a write of the log has waited for so long that the node
+	// has fallen silent.
+	LogStalled bool
 	// InFlightBytes are held by all shards between Propose and the answer.
 	InFlightBytes int64
 	Shards        []ShardStatus
@@ -56,13 +59,16 @@ type ShardStatus struct {
 	// Stopped is why the replica could not be opened or takes part no more, or nil. It
 	// waits for an operator, or for the control leader to replace it.
 	Stopped error
+	// Stalled says that its applied index has stood still for so long, with entries
+	// committed, that it has fallen silent.
+	Stalled bool
 }
 
 // Status gives a picture of the node. Before Start it has no shards.
 func (n *Node) Status() Status {
 	s := Status{
 		Name: n.Name(), ClusterID: n.ClusterID(), StartNumber: n.start,
-		StorageFull: n.space.full.Load(), InFlightBytes: n.budget.used.Load(),
+		StorageFull: n.space.full.Load(), LogStalled: n.db.writes.stalled(logStall), InFlightBytes: n.budget.used.Load(),
 	}
 	for i := range n.groups {
 		if g := n.groups[i].Load(); g != nil {
@@ -105,6 +111,7 @@ func (g *group) status() ShardStatus {
 	s := ShardStatus{
 		Shard: g.shard, Term: g.raft.CurrentTerm(), State: g.raft.State().String(), LastIndex: g.raft.LastIndex(),
 		AppliedIndex: g.fsm.position.Load(), SnapshotIndex: g.lastStub.Load(), Stopped: g.failed(),
+		Stalled: g.fsm.busy.longer(applyStall),
 	}
 	g.store.mu.Lock()
 	s.FirstIndex = g.store.first

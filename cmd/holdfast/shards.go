@@ -17,7 +17,7 @@ them.
 
 STATE is ok, moving, reduced (served, but a replica is missing), unknown, no_owner or
 no_majority. A replica in REPLICAS is a voter, or marked: + non-voter, ~ not in the
-group (to be added or thrown away), ! does not answer the owner or has stopped. LAG is
+group (to be added or thrown away), ! does not answer the owner, stands still or has stopped. LAG is
 how many log entries the slowest of them is behind what the owner has committed; ? is
 what a node did not say.`,
 		Args: noArgs,
@@ -66,7 +66,7 @@ func replicaNames(replicas []cluster.ReplicaOverview) string {
 		case cluster.RoleOutside:
 			names[i] += "~"
 		}
-		if r.Stopped != "" || r.Healthy != nil && !*r.Healthy {
+		if r.Stopped != "" || r.Stalled || r.Healthy != nil && !*r.Healthy {
 			names[i] += "!"
 		}
 	}

@@ -98,6 +98,9 @@ func nodeProblems(n cluster.NodeOverview) (problems []string) {
 	if n.StorageFull != nil && *n.StorageFull {
 		say("node %s has too little disk space: it refuses writes", n.Name)
 	}
+	if n.LogStalled != nil && *n.LogStalled {
+		say("node %s has a disk that does not answer: others take its shards", n.Name)
+	}
 	return problems
 }
 
@@ -112,6 +115,9 @@ func shardProblems(s cluster.ShardOverview) (problems []string) {
 	default:
 	}
 	for _, r := range s.Replicas {
+		if r.Stalled {
+			problems = append(problems, fmt.Sprintf("shard %d: the state on %s stands still: its disk does not answer", s.Shard, r.Node))
+		}
 		if r.Stopped != "" {
 			problems = append(problems, fmt.Sprintf("shard %d: the replica on %s has stopped: %s", s.Shard, r.Node, r.Stopped))
 		}
