@@ -202,6 +202,7 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 		GatewayOver:    func(start uint64) bool { return n.cluster.StartOver(start >> 1) },
 		Log:            n.log,
 		IdleTimeout:    cfg.IdleTimeout,
+		KeyTTL:         cfg.IdempotencyTTL,
 		MaxActivations: cfg.MaxObjects,
 		MaxBytes:       cfg.MaxMemoryBytes,
 		Events:         actorEvents(factory),
