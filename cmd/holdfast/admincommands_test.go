@@ -127,9 +127,9 @@ func TestOverviewForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"cluster_id":"c0ffee","seen_by":"n1","state":"ok",` +
-		`"nodes":[{"name":"n3","zone":"","state":"in","alive":false,"answered":false,"start":0,"address":"","homes":1,"replicas":3,"owned":null,"draining":null,"storage_full":null,"leads_control":null}],` +
+		`"nodes":[{"name":"n3","zone":"","state":"in","alive":false,"answered":false,"start":0,"address":"","homes":1,"replicas":3,"owned":null,"draining":null,"storage_full":null,"log_stalled":null,"leads_control":null}],` +
 		`"shards":[{"shard":1,"state":"moving","owner":"n1","ownership":4,"term":5,"wanted":["n2","n1"],` +
-		`"replicas":[{"node":"n2","number":0,"role":"non_voter","healthy":false,"applied":null,"lag":null,"stopped":""}],"step":{"step":"promote","node":"n2"}}]}`
+		`"replicas":[{"node":"n2","number":0,"role":"non_voter","healthy":false,"applied":null,"lag":null,"stopped":"","stalled":false}],"step":{"step":"promote","node":"n2"}}]}`
 	if string(got) != want {
 		t.Errorf("an overview is\n%s\nwant\n%s", got, want)
 	}
