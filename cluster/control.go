@@ -24,6 +24,9 @@ const controlTrailing = 1024
 // leader of the control group, if it can do without.
 const controlPatience = 10
 
+// lonelyPatience is how many times as long it waits while it meets nobody.
+const lonelyPatience = 4
+
 // controlCommit is how soon an idle follower learns that the table has changed.
 const controlCommit = 200 * time.Millisecond
 
@@ -48,6 +51,7 @@ type controlSetup struct {
 	founds  bool
 	timeout time.Duration // of heartbeats
 	changed func()        // the table has changed; must not block
+	met     func() bool   // gossip has found another living node of the cluster; nil: there are none
 }
 
 // openControl starts the replica and returns when it knows the table. A
@@ -126,7 +130,7 @@ func (c *control) start(setup controlSetup, dir *directory, store ControlStore, 
 // known waits until there is a table to act by, forms the cluster if there is none
 // yet, and checks that table and directory agree.
 func (c *control) known(ctx context.Context, cfg Config, dir *directory, setup controlSetup) error {
-	alone, err := c.settle(ctx, dir, controlPatience*setup.timeout)
+	alone, err := c.settle(ctx, dir, setup)
 	if err != nil {
 		return err
 	}
@@ -165,11 +169,19 @@ func (c *control) known(ctx context.Context, cfg Config, dir *directory, setup c
 // follows a leader and knows a table in which it stands. Shards go on without a
 // control leader: a node that has a table of an earlier start does not wait for
 // ever, and alone says that this is the case.
-func (c *control) settle(ctx context.Context, dir *directory, patience time.Duration) (alone bool, err error) {
-	for deadline := time.Now().Add(patience); ; {
+//
+// While gossip has not found a living node of the cluster it waits longer: whoever
+// is found is asked whether this node still belongs to them.
+func (c *control) settle(ctx context.Context, dir *directory, setup controlSetup) (alone bool, err error) {
+	patience := controlPatience * setup.timeout
+	deadline, met := time.Now().Add(lonelyPatience*patience), false
+	for {
 		err := c.raft.Barrier(0).Error()
 		if err == nil || c.follows(dir) {
 			return false, nil
+		}
+		if !met && setup.met != nil && setup.met() {
+			deadline, met = time.Now().Add(patience), true
 		}
 		if c.acted != nil && time.Now().After(deadline) {
 			return true, nil

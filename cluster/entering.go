@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -43,12 +44,19 @@ func (n *Node) openControl(ctx context.Context) error {
 	}
 	watched, stop := n.watchKnown(ctx)
 	n.control, err = openControl(watched, n.cfg, n.dir, controlSetup{
-		me: me, transport: transport, founds: founds, timeout: timeout, changed: n.tableChanged,
+		me: me, transport: transport, founds: founds, timeout: timeout, changed: n.tableChanged, met: n.hasMet,
 	})
 	if unknown := stop(); err != nil && unknown != nil {
 		return unknown
 	}
 	return err
+}
+
+// hasMet says whether gossip knows another living node of this one's cluster.
+func (n *Node) hasMet() bool {
+	return n.peers != nil && slices.ContainsFunc(n.peers.members.all(), func(m Member) bool {
+		return m.Alive && m.cluster == n.dir.identity.ClusterID && string(m.Node) != n.dir.identity.Name
+	})
 }
 
 // find waits until the node may form a cluster or is accepted by one, which is
