@@ -183,13 +183,14 @@ type Stats struct {
 	Activations int
 	Bytes       int64
 	Events      int64 // queued or running
+	Stuck       int64 // handlers that ran into their time limit and do not end
 }
 
 // Stats counts.
 func (h *Host) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Stats{Activations: len(h.table), Bytes: h.bytes.Load(), Events: h.pending.Load()}
+	return Stats{Activations: len(h.table), Bytes: h.bytes.Load(), Events: h.pending.Load(), Stuck: h.ailment.stuck.Load()}
 }
 
 // target finds the class of an object that has a record.

@@ -119,6 +119,7 @@ func (s *simulation) log(node string) *slog.Logger {
 func (s *simulation) classesOf(node string) map[string]actor.Class {
 	all := objects.Classes()
 	all["Probe"] = newProbe(s.watch, node)
+	all["Bomb"] = newBomb()
 	return all
 }
 

@@ -24,6 +24,9 @@ func actorEvents(f promauto.Factory) actor.Events {
 	late := f.NewHistogram(prometheus.HistogramOpts{Name: "alarm_late_seconds", Help: "How long after their due time alarms began.", Buckets: latencyBuckets()})
 	timeouts := f.NewCounterVec(prometheus.CounterOpts{Name: "gate_timeouts_total", Help: "Handlers that held the gate for longer than their class allows."}, []string{"class"})
 	frames := f.NewCounterVec(prometheus.CounterOpts{Name: "frames_total", Help: "Frames handed to gateways; a broadcast is one."}, []string{"kind"})
+	marked := f.NewCounterVec(prometheus.CounterOpts{Name: "handlers_marked_total", Help: "Handlers that ran for 250 ms, so that a crash now would count against their object."}, []string{"class"})
+	reported := f.NewCounterVec(prometheus.CounterOpts{Name: "handlers_reported_total", Help: "Reports of handlers that run for too long; the log has their stacks."}, []string{"class"})
+	struck := f.NewCounterVec(prometheus.CounterOpts{Name: "strikes_total", Help: "Strikes of objects that may harm their node, and whether they are quarantined by it."}, []string{"class", "quarantined"})
 	refused := f.NewCounterVec(prometheus.CounterOpts{Name: "events_refused_total", Help: "Events refused before they ran."}, []string{"reason"})
 
 	return actor.Events{
@@ -49,6 +52,11 @@ func actorEvents(f promauto.Factory) actor.Events {
 		GateTimeout: func(class string) { timeouts.WithLabelValues(class).Inc() },
 		Frames:      func(kind actor.FrameKind) { frames.WithLabelValues(frameName(kind)).Inc() },
 		Refused:     func(err error) { refused.WithLabelValues(refusal(err)).Inc() },
+		Marked:      func(class string) { marked.WithLabelValues(class).Inc() },
+		Reported:    func(class string) { reported.WithLabelValues(class).Inc() },
+		Struck: func(class string, quarantined bool) {
+			struck.WithLabelValues(class, strconv.FormatBool(quarantined)).Inc()
+		},
 	}
 }
 
@@ -72,6 +80,9 @@ func commitOutcome(err error) string {
 
 // refusal gives the reason why something certainly did not run.
 func refusal(err error) string {
+	if errors.As(err, new(*actor.QuarantineError)) {
+		return "quarantined"
+	}
 	for _, r := range []struct {
 		is   error
 		name string

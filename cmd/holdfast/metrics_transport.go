@@ -13,6 +13,8 @@ import (
 // transportEvents turns what happens at the door into metrics.
 func transportEvents(f promauto.Factory) transport.Events {
 	connections := f.NewGauge(prometheus.GaugeOpts{Name: "connections", Help: "Open connections of clients, sockets included."})
+	connectionsRefused := f.NewCounter(prometheus.CounterOpts{Name: "connections_refused_total", Help: "Connections of clients beyond the bound."})
+	underWay := f.NewGauge(prometheus.GaugeOpts{Name: "requests_under_way", Help: "Requests of clients that have no answer yet, sockets not included."})
 	requests := f.NewHistogramVec(prometheus.HistogramOpts{Name: "request_seconds", Help: "Requests of clients, by class and status class; cut: the answer was cut off.", Buckets: latencyBuckets()}, []string{"class", "status"})
 	sockets := f.NewGaugeVec(prometheus.GaugeOpts{Name: "sockets", Help: "Open WebSockets."}, []string{"class"})
 	closed := f.NewCounterVec(prometheus.CounterOpts{Name: "sockets_closed_total", Help: "WebSockets that ended, by close code."}, []string{"class", "code"})
@@ -23,8 +25,10 @@ func transportEvents(f promauto.Factory) transport.Events {
 	frameBytes := f.NewCounter(prometheus.CounterOpts{Name: "socket_frame_bytes_total", Help: "Bytes of those frames."})
 
 	return transport.Events{
-		ConnOpened: connections.Inc,
-		ConnClosed: connections.Dec,
+		ConnOpened:  connections.Inc,
+		ConnClosed:  connections.Dec,
+		ConnRefused: connectionsRefused.Inc,
+		Requests:    func(change int) { underWay.Add(float64(change)) },
 		RequestDone: func(class string, status int, took time.Duration) {
 			requests.WithLabelValues(class, statusClass(status)).Observe(took.Seconds())
 		},

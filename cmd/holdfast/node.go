@@ -37,6 +37,9 @@ type Parts struct {
 	Control cluster.ControlStore   // nil: in the data directory
 	Clock   func() time.Duration   // leases rest on it; nil: the machine's boot time
 
+	// MemoryLimit is how much the process may take; near it the node drains itself. 0: no limit.
+	MemoryLimit uint64
+
 	// wrapCommitter, if not nil, stands between runtime and shards: tests build
 	// broken variants with it.
 	wrapCommitter func(actor.Committer) actor.Committer
@@ -62,8 +65,13 @@ type Node struct {
 	relay   *transport.Relay
 	peers   *transport.Peers
 	owner   *transport.PeerServer
+	pardons *transport.Pardons
 	server  *transport.Server
 	caught  *catchUp
+	memory  *memoryWatch
+
+	liveness liveness
+	ailing   ailing
 
 	servers sync.WaitGroup
 	failed  chan error // one slot for each server
@@ -79,7 +87,11 @@ func StartNode(ctx context.Context, cfg Config, parts Parts) (*Node, error) {
 	if parts.Classes == nil {
 		parts.Classes = objects.Classes()
 	}
-	n := &Node{log: parts.Log, failed: make(chan error, 4)}
+	n := &Node{log: parts.Log, failed: make(chan error, 5)}
+	n.liveness.look, n.ailing.log = n.pulse, n.log
+	if parts.Network != nil {
+		n.ailing.drain = n.Drain
+	}
 	if err := n.start(ctx, cfg, parts); err != nil {
 		err = errors.Join(err, n.Close(context.WithoutCancel(ctx)))
 		// A server closes its listener; those that no server got are still open.
@@ -126,6 +138,9 @@ func (n *Node) start(ctx context.Context, cfg Config, parts Parts) error {
 	if parts.Network != nil {
 		n.caught = startCatchUp(n.cluster.Overview, n.log)
 	}
+	if parts.MemoryLimit > 0 {
+		n.memory = watchMemory(parts.MemoryLimit, memoryUse, n.ailing.begin)
+	}
 	n.started.Store(true)
 	n.serve(func() error { return n.server.Serve(parts.Clients) })
 	return nil
@@ -137,6 +152,7 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory
 	events.OwnershipChanged = func(shard placement.ShardID, ownership uint64) {
 		n.host.SetOwnership(uint32(shard), ownership)
 	}
+	events.HandingOver = func(shard placement.ShardID) { n.host.Yield(uint32(shard)) }
 	network, err := n.openLink(cfg, parts.Network)
 	if err != nil {
 		return err
@@ -206,6 +222,7 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 		MaxActivations: cfg.MaxObjects,
 		MaxBytes:       cfg.MaxMemoryBytes,
 		Events:         actorEvents(factory),
+		Ailing:         n.ailing.begin,
 	})
 	return err
 }
@@ -244,6 +261,9 @@ func (n *Node) openRouter(start uint64, gateway actor.Gateway) (_ *transport.Rou
 	n.owner.UseHints(owners)
 	n.serve(n.owner.Serve)
 	n.link.Handle(transport.LinkHTTP, n.owner.Accept)
+	n.pardons = transport.NewPardons(n.host, owners, n.dialNode(transport.LinkOperators), n.log)
+	n.serve(n.pardons.Serve)
+	n.link.Handle(transport.LinkOperators, n.pardons.Accept)
 	router := transport.NewRouter(n.host, owners, n.peers)
 	router.UseHints(owners)
 	router.RelaySockets(n.relay)
@@ -292,6 +312,10 @@ func (n *Node) Close(ctx context.Context) error {
 	if n.caught != nil {
 		n.caught.close()
 	}
+	if n.memory != nil {
+		n.memory.close()
+	}
+	n.ailing.close()
 	var errs []error
 	if n.started.Load() {
 		if err := n.Drain(ctx); err != nil {
@@ -312,7 +336,7 @@ func (n *Node) Close(ctx context.Context) error {
 			n.linger(ctx)
 		}
 		n.link.Handle(transport.LinkHTTP, nil)
-		errs = append(errs, n.owner.Shutdown(ctx))
+		errs = append(errs, n.owner.Shutdown(ctx), n.pardons.Shutdown(ctx))
 		n.peers.Close()
 	}
 	if n.cluster != nil {
@@ -327,6 +351,7 @@ func (n *Node) Close(ctx context.Context) error {
 	if n.admin != nil {
 		errs = append(errs, n.admin.Shutdown(ctx))
 	}
+	n.liveness.close()
 	n.servers.Wait()
 	return errors.Join(errs...)
 }

@@ -17,8 +17,10 @@ type nodeView struct {
 	Ready         string        `json:"ready"`
 	Live          string        `json:"live"`
 	Draining      bool          `json:"draining"`
+	Ailing        string        `json:"ailing"` // why it drained itself, or ""
 	StorageFull   bool          `json:"storage_full"`
-	Objects       int           `json:"objects"` // in memory
+	LogStalled    bool          `json:"log_stalled"` // the disk of its log does not answer
+	Objects       int           `json:"objects"`     // in memory
 	InFlightBytes int64         `json:"in_flight_bytes"`
 	Replicas      []replicaView `json:"replicas"`
 }
@@ -34,6 +36,7 @@ type replicaView struct {
 	FirstLog  uint64            `json:"first_log"`
 	LastLog   uint64            `json:"last_log"`
 	Stopped   string            `json:"stopped"` // why it takes part no more, or ""
+	Stalled   bool              `json:"stalled"` // its state stands still although entries are committed
 }
 
 func (n *Node) showNode(r *http.Request) (any, error) {
@@ -44,11 +47,12 @@ func (n *Node) showNode(r *http.Request) (any, error) {
 	s := n.cluster.Status()
 	v.Name, v.ClusterID, v.Start = s.Name, s.ClusterID, s.StartNumber
 	v.Draining, v.StorageFull, v.InFlightBytes = n.cluster.Draining(), s.StorageFull, s.InFlightBytes
+	v.Ailing, v.LogStalled = n.ailing.why(), s.LogStalled
 	v.Objects = n.host.Stats().Activations
 	for _, shard := range s.Shards {
 		replica := replicaView{
 			Shard: shard.Shard, Raft: shard.State, Ownership: shard.Ownership, Term: shard.Term,
-			Applied: shard.AppliedIndex, Snapshot: shard.SnapshotIndex, FirstLog: shard.FirstIndex, LastLog: shard.LastIndex,
+			Applied: shard.AppliedIndex, Snapshot: shard.SnapshotIndex, FirstLog: shard.FirstIndex, LastLog: shard.LastIndex, Stalled: shard.Stalled,
 		}
 		if shard.Stopped != nil {
 			replica.Stopped = shard.Stopped.Error()

@@ -21,6 +21,10 @@ func (n *Node) operations() map[string]transport.Operation {
 		"POST /nodes/{name}/decommission": n.decommission,
 		"POST /nodes/{name}/recommission": n.recommission,
 		"POST /drain":                     n.drainOnDemand,
+		"GET /quarantine":                 n.showQuarantine,
+
+		"POST /objects/{class}/{name}/clear-quarantine": n.clearQuarantineOfName,
+		"POST /ids/{class}/{id}/clear-quarantine":       n.clearQuarantineOfID,
 	}
 	for pattern, operation := range operations {
 		operations[pattern] = n.onceOpened(operation)

@@ -22,7 +22,7 @@ func serve(ctx context.Context, cfg Config, s surroundings) error {
 	if err != nil {
 		return err
 	}
-	parts.Log = log
+	parts.Log, parts.MemoryLimit = log, memoryLimit()
 	parts.Fatal = func(err error) {
 		log.Error("the node ends at once", "error", err)
 		s.die()
