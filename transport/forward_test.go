@@ -281,6 +281,24 @@ func TestForwardAsksTheHoldersInTheEnd(t *testing.T) {
 	}
 }
 
+// What an object says in its head is never taken for the word of its node.
+func TestForwardedAnswerIsNoRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHop(t)
+		runs := 0
+		h.there.dispatch = func(w http.ResponseWriter, _ *http.Request, _ actor.Target, _ actor.SocketID) error {
+			runs++
+			w.Header().Set("Holdfast-Error", "not_owner")
+			w.Header().Set("Holdfast-Switch", "websocket")
+			w.WriteHeader(http.StatusTeapot)
+			return nil
+		}
+		if resp, err := h.call(httptest.NewRequest("POST", "/", nil)); err != nil || resp.StatusCode != http.StatusTeapot || runs != 1 {
+			t.Errorf("call = %v, %v after %d runs, want 418 after 1", resp.StatusCode, err, runs)
+		}
+	})
+}
+
 func TestForwardThatBreaksIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHop(t)

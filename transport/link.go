@@ -100,14 +100,23 @@ func (l *Link) Serve(listener net.Listener) error {
 	}
 	l.listener = listener
 	l.mu.Unlock()
+	var pause time.Duration
 	for {
 		conn, err := listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
+		if temporary(err) { // too many open files, or a peer that left: as net/http does
+			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+			l.log.Warn("a peer's connection was not accepted", "error", err, "pause", pause)
+			again := time.NewTimer(pause)
+			<-again.C
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("transport: accept peers: %w", err)
 		}
+		pause = 0
 		select {
 		case l.pending <- struct{}{}:
 		default:
@@ -124,6 +133,21 @@ func (l *Link) Serve(listener net.Listener) error {
 			l.welcome(conn)
 		}()
 	}
+}
+
+// Pauses after an Accept that failed for a reason that passes.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// temporary says whether an Accept may succeed soon.
+func temporary(err error) bool {
+	passing, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
+	return ok && passing.Temporary()
 }
 
 // shake notes a connection in its handshake, or that it is through.

@@ -35,6 +35,8 @@ type overtaken struct {
 type sentCall struct {
 	object   actor.ID
 	node     string // that was asked
+	guess    Owner  // that there was when it was asked: as long as it stays it proves nothing
+	guessed  bool
 	cancel   context.CancelCauseFunc
 	replaced int // looks in a row at which there was another owner; look's own
 }
@@ -42,7 +44,8 @@ type sentCall struct {
 // watch gives the context for a call to a node. done must be called when it is over.
 func (o *overtaken) watch(ctx context.Context, object actor.ID, node string) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	call := &sentCall{object: object, node: node, cancel: cancel}
+	guess, ok, _ := o.resolver.Owner(object)
+	call := &sentCall{object: object, node: node, guess: guess, guessed: ok, cancel: cancel}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.calls == nil {
@@ -69,7 +72,7 @@ func (o *overtaken) look() {
 	o.mu.Unlock()
 	for _, call := range waiting {
 		owner, ok, _ := o.resolver.Owner(call.object)
-		if !ok || !owner.Local && owner.Node == call.node {
+		if !ok || !owner.Local && owner.Node == call.node || call.guessed && owner == call.guess {
 			call.replaced = 0
 			continue
 		}

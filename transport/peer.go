@@ -111,6 +111,7 @@ func (s *PeerServer) refuse(w *peerAnswer, object actor.ID, err error) {
 		w.body.leave() // before the answer, which waits for whoever still reads
 	}
 	clear(w.Header())
+	w.refused = true
 	w.Header().Set(headerError, peerError(err))
 	if s.hints != nil && (errors.Is(err, actor.ErrNotOwner) || errors.Is(err, actor.ErrClosing)) {
 		if hint, ok := s.hints.Hint(object); ok {
@@ -155,10 +156,19 @@ func (s *PeerServer) incomingCall(r *http.Request) (target actor.Target, socket 
 // otherwise what is left of it would be taken for the next call.
 type peerAnswer struct {
 	answer
+
+	refused bool // the head is the node's own word, not the object's
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *peerAnswer) WriteHeader(status int) {
+	if !a.refused {
+		// An object that says these, perhaps copied from elsewhere, must not be taken
+		// for its node.
+		for _, own := range []string{headerError, headerOwner, headerSwitch} {
+			a.Header().Del(own)
+		}
+	}
 	if status == http.StatusSwitchingProtocols {
 		a.Header().Set(headerSwitch, "websocket")
 		status = http.StatusOK

@@ -32,17 +32,21 @@ func newReplayBody(r *http.Request) *replayBody {
 	return &replayBody{src: r.Body, reading: make(chan struct{}, 1)}
 }
 
-// attach gives the request with the body from its beginning.
-func (b *replayBody) attach(r *http.Request) *http.Request {
+// attach gives the request with the body from its beginning. It is not ok if that
+// is gone: the sender before may have read on since anybody looked.
+func (b *replayBody) attach(r *http.Request) (_ *http.Request, ok bool) {
 	if b == nil {
-		return r
+		return r, true
 	}
 	r = r.WithContext(r.Context())
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.lost {
+		return nil, false
+	}
 	b.current = &replayReader{body: b}
 	r.Body = b.current
-	return r
+	return r, true
 }
 
 // whole says whether the body can be given from its beginning.

@@ -89,14 +89,18 @@ func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Tar
 	patience := time.NewTimer(ownerWait)
 	defer patience.Stop()
 	var newest uint64 // ownership in the newest hint that was followed
+	err := actor.ErrNotOwner
 	for try := 0; ; try++ {
 		owner, ok, changed := rt.resolver.Owner(target.ID)
 		if holders := rt.resolver.Holders(target.ID); try >= ownerTries && try%2 == 0 && len(holders) > 0 {
 			owner, ok = Owner{Node: holders[try/2%len(holders)]}, true
 		}
-		err := actor.ErrNotOwner
 		for follow := ok; follow; {
-			err = rt.send(w, body.attach(r), target, socket, owner)
+			again, whole := body.attach(r)
+			if !whole {
+				return err
+			}
+			err = rt.send(w, again, target, socket, owner)
 			refusal, refused := errors.AsType[*refusal](err)
 			if !refused && !errors.Is(err, actor.ErrNotOwner) || !body.whole() {
 				return err

@@ -73,7 +73,7 @@ func TestClusterCatches(t *testing.T) {
 	} {
 		t.Run(broken.name, func(t *testing.T) {
 			t.Parallel()
-			const most = 12
+			const most = 40
 			for seed := uint64(1); seed <= most; seed++ {
 				if err := broken.run(t, seed, broken.flaws); err != nil {
 					t.Logf("caught at seed %d: %.300v", seed, err)
