@@ -356,6 +356,8 @@ type ownedShard struct {
 // send makes a change through the owner of the shard.
 func (s *steward) send(ctx context.Context, owner string, c replicaChange) error {
 	if owner == s.node {
+		ctx, cancel := context.WithTimeout(ctx, peerTimeout) // as if it were a call
+		defer cancel()
 		return s.change(ctx, c)
 	}
 	_, err := s.peers.call(ctx, owner, peerRequest{Change: &c})
