@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -63,14 +65,37 @@ func (g *group) transfer(h *handover) {
 	}
 	var err error
 	if h.to == "" {
-		err = g.raft.LeadershipTransfer().Error()
+		err = g.await(g.raft.LeadershipTransfer())
 	} else if to, parseErr := parseReplicaID(h.to); parseErr != nil {
 		err = parseErr
 	} else {
-		err = g.raft.LeadershipTransferToServer(h.to, to.address()).Error()
+		err = g.await(g.raft.LeadershipTransferToServer(h.to, to.address()))
 	}
 	h.answer <- g.outcome(term, err)
 }
+
+// errTransferSilent ends the wait for a transfer that the library does not answer.
+var errTransferSilent = errors.New("cluster: the transfer was not answered")
+
+// await gives the answer of a transfer. A leader of raft v1.8.0 that is deposed
+// while it hands over to a follower that is behind never answers, and run has to go
+// on: the next ownership begins with it. Its own limit for a transfer is the
+// election time-out. The waiting goroutine ends with the replica at the latest.
+func (g *group) await(transfer raft.Future) error {
+	answer := make(chan error, 1)
+	go func() { answer <- transfer.Error() }()
+	limit := time.NewTimer(transferTimeouts * g.timeout)
+	defer limit.Stop()
+	select {
+	case err := <-answer:
+		return err
+	case <-limit.C:
+		return errTransferSilent
+	}
+}
+
+// transferTimeouts is for how many heartbeat time-outs a transfer is waited for.
+const transferTimeouts = 4
 
 // outcome is that of a transfer for which the library gives err. The new leader's
 // election may come before its answer to this one: who leads no more in that term
