@@ -60,7 +60,14 @@ func (rl *Relay) prepare(ctx context.Context, object actor.ID, socket actor.Sock
 func (rl *Relay) open(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID, dispatch func(w http.ResponseWriter) error) error {
 	id := streamID{socket.Gateway(), target.ID}
 	held := &heldSwitch{ResponseWriter: w}
+	answered := false
+	defer func() {
+		if !answered { // the answer broke off with a panic, and it was none that opens a socket
+			rl.rooms.with(id, nil, func(r *room) { delete(r.seats, socket) })
+		}
+	}()
 	err := dispatch(held)
+	answered = true
 	if err != nil && certainlyNotRun(err) || err == nil && !held.switched {
 		rl.rooms.with(id, nil, func(r *room) { delete(r.seats, socket) })
 		return err

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/holdfast-dev/holdfast/actor"
 )
 
@@ -188,18 +190,16 @@ func (rl *Relay) spawn(f func()) bool {
 func (rl *Relay) newRoom(id streamID) *room {
 	rl.mu.Lock()
 	defer rl.mu.Unlock()
-	return &room{relay: rl, id: id, gateway: rl.gateways[id.gateway], seats: make(map[actor.SocketID]*seat)}
+	r := &room{relay: rl, id: id, gateway: rl.gateways[id.gateway], seats: make(map[actor.SocketID]*seat)}
+	r.rested.L = &r.mu
+	return r
 }
 
 // deliver takes a frame that from has sent on a stream.
 func (rl *Relay) deliver(from way, id streamID, f actor.Frame) {
-	switch f.Kind {
-	case actor.FrameGone:
-		rl.rooms.with(id, nil, func(r *room) { delete(r.seats, f.Socket) })
+	if f.Kind == actor.FrameGone {
+		rl.gone(id, f.Socket)
 		return
-	case actor.FrameAck:
-		rl.rooms.with(id, nil, func(r *room) { r.acknowledgedLocked(from, f.Socket, f.Number) })
-	case actor.FrameOpen, actor.FrameMessage, actor.FrameClose, actor.FrameAutoReply, actor.FrameAttached:
 	}
 	if r := rl.rooms.get(id); r != nil {
 		r.take(from, f)
@@ -209,6 +209,26 @@ func (rl *Relay) deliver(from way, id streamID, f actor.Frame) {
 		// Whoever asked for the socket is gone, and the object must hear it.
 		rl.SocketClosed(id.object, f.Socket, lostInfo("the client left during the handshake"), nil)
 	}
+}
+
+// gone is the word of an owner that an object does not have a socket any more. It
+// counts from any way. The object's own close may have come while the room had
+// none, and was dropped: then the client must hear it from here.
+func (rl *Relay) gone(id streamID, socket actor.SocketID) {
+	open := false
+	r := rl.rooms.with(id, nil, func(r *room) {
+		s := r.seats[socket]
+		open = s != nil && !s.gone
+		delete(r.seats, socket)
+	})
+	if !open {
+		return
+	}
+	r.order.Lock()
+	defer r.order.Unlock()
+	r.gateway.Deliver(id.object, actor.Frame{
+		Kind: actor.FrameClose, Socket: socket, Code: websocket.CloseTryAgainLater, Reason: "the object has ended this socket",
+	})
 }
 
 // moved is the word of an owner that it does not own an object any more.

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -46,7 +45,11 @@ type room struct {
 	frame    uint64          // number of the last kept frame that the gateway got
 	due      int             // kept frames that the owner does not know to have come
 	dueBytes int             // of those
-	pumping  bool
+	// Nothing is sent while a way is being asked to attach: a message would come
+	// under the attachment, ahead of those that the attachment has sent again.
+	attaching bool
+	pumping   bool
+	rested    sync.Cond // pumping has become false
 }
 
 // messageLocked takes a message to be sent, and keeps it until it is acknowledged.
@@ -62,13 +65,6 @@ func (r *room) messageLocked(socket actor.SocketID, number uint64, m actor.Messa
 	s.bytes += len(m.Data)
 	r.ready = append(r.ready, s)
 	return nil
-}
-
-// acknowledgedLocked is the owner's word that messages have taken effect.
-func (r *room) acknowledgedLocked(from way, socket actor.SocketID, number uint64) {
-	if s := r.seats[socket]; s != nil && from == r.way {
-		s.acknowledge(number)
-	}
 }
 
 // closeLocked notes that the client's side of a socket has ended.
@@ -91,7 +87,7 @@ func (r *room) closeLocked(socket actor.SocketID, c closing) {
 }
 
 // pump sends what waits, in the order of each socket. Only one goroutine does so
-// at a time.
+// at a time, and looks anew before each message whether it is still wanted.
 func (r *room) pump() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,25 +95,53 @@ func (r *room) pump() {
 		return
 	}
 	r.pumping = true
-	for r.way != nil && len(r.ready) > 0 {
-		s, to := r.ready[0], r.way
-		r.ready[0], r.ready = nil, r.ready[1:]
-		waiting := slices.Clone(s.unacked[s.sent:])
-		s.sent = len(s.unacked)
-		var c *closing
-		if s.closing != nil && !s.told {
-			c, s.told = s.closing, true
+	for !r.attaching && r.way != nil && len(r.ready) > 0 {
+		send := r.nextLocked()
+		if send == nil {
+			continue
 		}
 		r.mu.Unlock()
-		for _, p := range waiting {
-			to.message(r.id, s.id, p.number, p.message)
-		}
-		if c != nil {
-			to.closed(r.id, s.id, *c)
-		}
+		send()
 		r.mu.Lock()
 	}
 	r.pumping = false
+	r.rested.Broadcast()
+}
+
+// nextLocked gives what is to be sent next for the first of those that are ready;
+// nil if that one has nothing more.
+func (r *room) nextLocked() func() {
+	s, to := r.ready[0], r.way
+	if s.sent < len(s.unacked) {
+		p := s.unacked[s.sent]
+		s.sent++
+		return func() { to.message(r.id, s.id, p.number, p.message) }
+	}
+	r.ready[0], r.ready = nil, r.ready[1:]
+	if s.closing == nil || s.told {
+		return nil
+	}
+	s.told = true
+	c := *s.closing
+	return func() { to.closed(r.id, s.id, c) }
+}
+
+// attach asks a way to attach the room, if that is still to be asked.
+func (r *room) attach(to way, a attach) {
+	r.mu.Lock()
+	r.attaching = true
+	for r.pumping {
+		r.rested.Wait()
+	}
+	wanted := r.asked == to
+	r.mu.Unlock()
+	if wanted {
+		to.attach(r.id, a)
+	}
+	r.mu.Lock()
+	r.attaching = false
+	r.mu.Unlock()
+	r.pump()
 }
 
 // take gives a frame to the gateway if it comes from the owner.
@@ -164,6 +188,9 @@ func (r *room) admit(from way, f actor.Frame) (v verdict) {
 		}
 		if from != r.way && r.relay.fault != faultAnyWay || r.seenLocked(f, &v) {
 			return
+		}
+		if f.Kind == actor.FrameAck && s != nil {
+			s.acknowledge(f.Number) // here, so that the gateway's window gets it too, or neither does
 		}
 		switch {
 		case f.Kind == actor.FrameOpen:

@@ -79,7 +79,7 @@ func (r *room) tryOwner(owner Owner) bool {
 	if answer == nil {
 		return r.found()
 	}
-	to.attach(r.id, a)
+	r.attach(to, a)
 	if to.broken() { // it may have been told of that before it was asked
 		r.withLock(func() { r.lostLocked(to) })
 	}
