@@ -105,11 +105,11 @@ func (act *activation) attachLocked(a attachment) {
 }
 
 // goneLocked gives the sockets that the object does not have, but for those whose
-// close is among the frames that follow.
+// close is among the frames that follow, or may still be lost.
 func (act *activation) goneLocked(sockets []SocketID, missed []Frame) (gone []SocketID) {
 	for _, id := range sockets {
 		closes := func(f Frame) bool { return f.Kind == FrameClose && f.Socket == id }
-		if act.sockets.byID[id] == nil && !slices.ContainsFunc(missed, closes) {
+		if act.sockets.byID[id] == nil && !slices.ContainsFunc(missed, closes) && !act.sockets.isDeparting(id, act.view.committed) {
 			gone = append(gone, id)
 		}
 	}

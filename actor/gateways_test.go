@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-dev/holdfast/actor"
+	"github.com/holdfast-dev/holdfast/actor/actortest"
 )
 
 // lobby is a class that accepts sockets and notes how they end.
@@ -217,5 +218,60 @@ func TestAttach(t *testing.T) {
 			t.Errorf("without a proof, and without a record, Attach gave %+v, want nothing", got)
 		}
 		b.Committer.Unproved(nil)
+	})
+}
+
+// What an attachment tells is committed: a socket whose close may still be lost is
+// not gone.
+func TestAttachTellsNoUncommittedClose(t *testing.T) {
+	class := behavior{
+		serve: func(s *actor.State, w http.ResponseWriter, r *http.Request) {
+			sockets, err := s.Sockets(r.Context(), "")
+			switch r.URL.Path {
+			case "/count":
+				fmt.Fprint(w, len(sockets))
+			case "/write":
+				err = s.Storage().Put(r.Context(), "k", nil)
+			case "/kick":
+				err = sockets[0].Close(r.Context(), 4000, "kicked")
+			default:
+				_, err = s.AcceptSocket(w, r, actor.SocketOptions{})
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		},
+	}.class()
+	inBubbleWith(t, actor.Config{Classes: map[string]actor.Class{"Thing": class}}, func(b *bubble) {
+		g := b.NewGateway()
+		socket := g.Dial(b.thing, "/")
+		b.Committer.Hold()
+		b.begin("/write", "")
+		if err := b.Host.Attach(b.thing.ID, socket.ID().Gateway(), []actor.SocketID{socket.ID()}, 0); err != nil {
+			t.Fatal(err)
+		}
+		b.begin("/kick", "")
+		b.Committer.Step(1) // the write, for which the attachment has waited, but not the close
+		synctest.Wait()
+		attached := false
+		for _, f := range g.Frames() {
+			if f.Kind == actor.FrameAttached {
+				attached = true
+				if len(f.Except) > 0 {
+					t.Errorf("attached without %v, whose close is not committed", f.Except)
+				}
+			}
+		}
+		if !attached {
+			t.Error("not attached")
+		}
+		b.Committer.SetFate(func(*actortest.Commit) actortest.Fate { return actortest.LoseDropped })
+		b.Committer.Release()
+		synctest.Wait()
+		b.Committer.SetFate(nil)
+		b.Committer.NextOwnership()
+		if count := b.get("/count"); count != "1" {
+			t.Errorf("after the close was lost the object has %s sockets, want 1", count)
+		}
 	})
 }

@@ -12,6 +12,14 @@ type socketTable struct {
 	list []*Socket // in the order in which they were accepted
 	byID map[SocketID]*Socket
 	at   map[uint64]int // sockets at each gateway
+
+	departing []departure // closed lately, in the order of their batches
+}
+
+// departure is a socket that a batch closes.
+type departure struct {
+	id    SocketID
+	batch uint64
 }
 
 func (t *socketTable) len() int { return len(t.list) }
@@ -35,6 +43,21 @@ func (t *socketTable) remove(s *Socket) {
 	if t.at[s.id.Gateway()]--; t.at[s.id.Gateway()] == 0 {
 		delete(t.at, s.id.Gateway())
 	}
+}
+
+// depart notes that a batch closes a socket, and forgets those whose batch is committed.
+func (t *socketTable) depart(id SocketID, batch, committed uint64) {
+	done := 0
+	for done < len(t.departing) && t.departing[done].batch <= committed {
+		done++
+	}
+	t.departing = append(t.departing[done:], departure{id, batch})
+}
+
+// isDeparting says whether a socket is closed by a batch that is not committed yet:
+// if that is lost the object still has the socket.
+func (t *socketTable) isDeparting(id SocketID, committed uint64) bool {
+	return slices.ContainsFunc(t.departing, func(d departure) bool { return d.id == id && d.batch > committed })
 }
 
 // gateways gives the start numbers of those that hold sockets of the object.
@@ -72,6 +95,7 @@ func (act *activation) loadSocketsLocked(records []SocketRecord) {
 func (act *activation) removeSocketLocked(s *Socket) {
 	s.closed, act.emptied = true, true
 	act.sockets.remove(s)
+	act.sockets.depart(s.id, act.view.current, act.view.committed)
 	act.addSocketLocked(SocketChange{Op: SocketClosed, Socket: s.id})
 }
 
