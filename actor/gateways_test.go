@@ -154,8 +154,9 @@ func TestCloseIsAcknowledgedWhenItIsDurable(t *testing.T) {
 			}
 			return n
 		}
+		closing := actor.Closing{Object: b.thing.ID, Socket: socket.ID(), Info: actor.CloseInfo{Code: 1006}, Lost: func(err error) { t.Error(err) }}
 		b.Committer.Hold()
-		if err := b.Host.CloseSocket(b.thing.ID, socket.ID(), actor.CloseInfo{Code: 1006}, nil); err != nil {
+		if err := b.Host.CloseSocket(closing); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -168,7 +169,7 @@ func TestCloseIsAcknowledgedWhenItIsDurable(t *testing.T) {
 			t.Errorf("FrameGone came %d times, want once", gone())
 		}
 		// One that the object does not know any more is acknowledged too.
-		if err := b.Host.CloseSocket(b.thing.ID, socket.ID(), actor.CloseInfo{Code: 1006}, nil); err != nil {
+		if err := b.Host.CloseSocket(closing); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -176,7 +177,7 @@ func TestCloseIsAcknowledgedWhenItIsDurable(t *testing.T) {
 			t.Errorf("told again: FrameGone came %d times, the object heard %q, want 2 and one close", gone(), l.heard())
 		}
 		b.Committer.Refuse(actor.ErrNotOwner)
-		if err := b.Host.CloseSocket(b.thing.ID, socket.ID(), actor.CloseInfo{Code: 1006}, nil); err == nil {
+		if err := b.Host.CloseSocket(closing); err == nil {
 			t.Error("CloseSocket without the ownership = nil, want an error")
 		}
 	})

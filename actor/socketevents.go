@@ -92,17 +92,43 @@ func (act *activation) handleMessage(ctx context.Context, ev *event, message Mes
 // the client's side is gone. cause is a protocol error, or nil. When the object
 // knows it durably the gateway gets FrameGone.
 func (h *Host) SocketClosed(object ID, socket SocketID, info CloseInfo, cause error) {
-	if err := h.CloseSocket(object, socket, info, cause); err != nil {
-		h.gateways.orphan(socket, info)
+	c := Closing{Object: object, Socket: socket, Info: info, Cause: cause, Lost: func(error) { h.gateways.orphan(socket, info) }}
+	if err := h.CloseSocket(c); err != nil {
+		c.Lost(err)
 	}
 }
 
-// CloseSocket is SocketClosed for a caller that tells again: after an error it has
-// to, here or where the object is now.
-func (h *Host) CloseSocket(object ID, socket SocketID, info CloseInfo, cause error) error {
-	_, err := h.deliverStored(object, h.closeEvent(socket, info, cause))
+// Closing is the end of the client's side of a socket whose gateway can tell it again.
+type Closing struct {
+	Object ID
+	Socket SocketID
+	Info   CloseInfo
+	Cause  error // a protocol error, or nil
+	// Stale says, just before the object would hear of it, that it must not: a message
+	// before it was lost, and both come again. nil: never.
+	Stale func() bool
+	// Lost is called, at most once, if the object may not have heard of it.
+	Lost func(err error)
+}
+
+// CloseSocket is SocketClosed for a gateway that tells again what was lost. An
+// error means that the close was not taken.
+func (h *Host) CloseSocket(c Closing) error {
+	ev := h.closeEvent(c.Socket, c.Info, c.Cause)
+	tell := ev.body
+	ev.body = func(ctx context.Context, ev *event) {
+		if c.Stale != nil && c.Stale() {
+			ev.act.mu.Lock()
+			ev.acked = true // nobody is told that it is over
+			ev.act.mu.Unlock()
+			return
+		}
+		tell(ctx, ev)
+	}
+	ev.fail = c.Lost
+	_, err := h.deliverStored(c.Object, ev)
 	if errors.Is(err, ErrUnknownClass) { // an object without a record has no socket
-		h.gateways.deliver(socket.Gateway(), object, Frame{Kind: FrameGone, Socket: socket})
+		h.gateways.deliver(c.Socket.Gateway(), c.Object, Frame{Kind: FrameGone, Socket: c.Socket})
 		return nil
 	}
 	return err

@@ -170,7 +170,7 @@ func (act *activation) concludeLocked(ev *event) {
 	case act.ended:
 	case ev.kind == EventMessage:
 		act.acknowledgeLocked(ev)
-	case ev.kind == EventClose:
+	case ev.kind == EventClose && !ev.acked:
 		id := ev.closes()
 		act.emitLocked(ev, func(err error) {
 			if err != nil {

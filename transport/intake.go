@@ -14,10 +14,10 @@ import (
 // whoever brings it: messages for an object whose mailbox is full wait in a
 // backlog, and behind them whatever else comes for the same object.
 //
-// After a message that was not taken or was lost with its activation, no later one
-// of its stream takes effect until the gateway attaches the object again and sends
-// both. Those that come before that are dropped; those that are under way are known
-// by the epoch of the stream in which they came.
+// After a message or the end of a socket that was not taken or was lost with its
+// activation, nothing later of its stream takes effect until the gateway attaches the
+// object again and sends both. What comes before that is dropped; what is under way
+// is known by the epoch of the stream in which it came.
 type intake struct {
 	// Fixed after newIntake.
 	relay  *Relay
@@ -88,14 +88,14 @@ func (in *intake) message(id streamID, socket actor.SocketID, number uint64, m a
 
 // closed takes the end of a socket, which comes after its last message.
 func (in *intake) closed(id streamID, socket actor.SocketID, c closing) {
-	a := arrival{id: id, socket: socket, closed: &c}
 	in.mu.Lock()
+	a := arrival{id: id, socket: socket, closed: &c, epoch: in.epochs[id]}
 	behind := in.backlogs[id.object] != nil
-	if behind {
+	if behind && !a.epoch.interrupted {
 		in.keepLocked(a)
 	}
 	in.mu.Unlock()
-	if !behind {
+	if !behind && !a.epoch.interrupted {
 		in.close(a)
 	}
 }
@@ -130,6 +130,13 @@ func (in *intake) stale(a arrival) bool {
 	defer in.mu.Unlock()
 	_, deaf := in.deaf[a.socket]
 	return deaf || in.epochs[a.id] != a.epoch
+}
+
+// current says whether the stream has been neither interrupted nor attached since.
+func (in *intake) current(a arrival) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.epochs[a.id] == a.epoch
 }
 
 func (in *intake) keepLocked(a arrival) {
@@ -217,7 +224,12 @@ func (in *intake) close(a arrival) {
 	in.mu.Lock()
 	delete(in.deaf, a.socket)
 	in.mu.Unlock()
-	if err := in.relay.host.CloseSocket(a.id.object, a.socket, a.closed.info, a.closed.cause); err != nil {
-		in.moved(a.id)
+	err := in.relay.host.CloseSocket(actor.Closing{
+		Object: a.id.object, Socket: a.socket, Info: a.closed.info, Cause: a.closed.cause,
+		Stale: func() bool { return !in.current(a) },
+		Lost:  func(error) { in.interrupt(a) },
+	})
+	if err != nil {
+		in.interrupt(a)
 	}
 }

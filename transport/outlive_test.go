@@ -201,3 +201,29 @@ func (f *fleet) breakRelays(fault relayFault) {
 		n.relay.fault = fault
 	}
 }
+
+// A client that says a last word and closes is heard, although the word was lost
+// with its batch first: the close waits for it.
+func TestLastWordComesBeforeTheClose(t *testing.T) {
+	inFleet(t, RelayConfig{}, GatewayConfig{}, "a b c", func(f *fleet) {
+		watcher := newMember(f.nodes["c"].open("r", ""))
+		one := f.nodes["b"].open("r", "")
+		time.Sleep(time.Second)
+		f.lose(lostDropped)
+		say(t, one, "put last:0")
+		if err := one.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "bye"), time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		f.own("")
+		f.lose(lostNot)
+		f.own("a")
+		time.Sleep(40 * time.Second)
+		if words := watcher.words(); len(words) != 1 {
+			t.Errorf("the other member heard %q, want the last word once", words)
+		}
+		if saw := f.saw(""); len(saw) == 0 || saw[len(saw)-1] != "close 4001 true" {
+			t.Errorf("the class saw %q, want the close last", saw)
+		}
+	})
+}

@@ -15,7 +15,7 @@ import (
 // SocketHost is what a relay needs of its node's runtime, which is an *actor.Host.
 type SocketHost interface {
 	Take(ctx context.Context, a actor.Arrival) error
-	CloseSocket(object actor.ID, socket actor.SocketID, info actor.CloseInfo, cause error) error
+	CloseSocket(c actor.Closing) error
 	Attach(object actor.ID, gateway uint64, sockets []actor.SocketID, last uint64) error
 	Acknowledge(object actor.ID, gateway, number uint64)
 	AddGateway(start uint64, gateway actor.Gateway)

@@ -25,8 +25,8 @@ type scriptedHost struct {
 
 func (h *scriptedHost) Take(_ context.Context, a actor.Arrival) error { return h.take(a) }
 
-func (h *scriptedHost) CloseSocket(object actor.ID, s actor.SocketID, _ actor.CloseInfo, _ error) error {
-	h.gateway.Deliver(object, actor.Frame{Kind: actor.FrameGone, Socket: s})
+func (h *scriptedHost) CloseSocket(c actor.Closing) error {
+	h.gateway.Deliver(c.Object, actor.Frame{Kind: actor.FrameGone, Socket: c.Socket})
 	return nil
 }
 
