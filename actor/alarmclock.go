@@ -3,133 +3,40 @@ package actor
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
 
-// alarmClock fires the alarms of the shards that this node owns. It holds no
-// alarm itself: the Store keeps them in order of time, and the clock knows for
-// each shard when the first one is due.
+// alarmClock fires the alarms of the shards that this node owns.
 type alarmClock struct {
-	host *Host
-	wake chan struct{} // one slot; never closed
-	stop chan struct{}
-	wg   sync.WaitGroup
+	host  *Host
+	times *timetable // of alarms
 
-	pulse chan struct{} // taken in each turn: that shows that it turns
-
-	mu      sync.Mutex       // guards the following fields
-	next    map[uint32]int64 // first due time of each owned shard, milliseconds; 0 = none
-	running map[ID]struct{}  // runs under way, at most maxAlarmRuns
-	resting map[ID]time.Time // objects that rest until then, after a run that the platform broke
-	starved map[uint32]bool  // shards with due alarms that found no room; the end of any run looks again
+	mu      sync.Mutex          // guards the following fields
+	running map[ID]struct{}     // runs under way, at most maxAlarmRuns
+	resting map[ID]time.Time    // objects that rest until then, after a run that the platform broke
+	starved map[uint32]struct{} // shards with due alarms that found no room; the end of any run looks again
 }
 
 func newAlarmClock(h *Host) *alarmClock {
 	c := &alarmClock{
-		host: h, wake: make(chan struct{}, 1), stop: make(chan struct{}), pulse: make(chan struct{}), next: make(map[uint32]int64),
-		running: make(map[ID]struct{}), resting: make(map[ID]time.Time), starved: make(map[uint32]bool),
+		host: h, times: newTimetable(),
+		running: make(map[ID]struct{}), resting: make(map[ID]time.Time), starved: make(map[uint32]struct{}),
 	}
-	c.wg.Go(c.loop)
+	c.times.start(c.fireDue)
 	return c
 }
 
-func (c *alarmClock) close() {
-	close(c.stop)
-	c.wg.Wait()
-}
-
-// own starts (or stops) firing the alarms of a shard.
-func (c *alarmClock) own(shard uint32, owned bool) {
-	c.mu.Lock()
-	if owned {
-		c.next[shard] = 1
-	} else {
-		delete(c.next, shard)
-	}
-	c.mu.Unlock()
-	c.poke()
-}
-
-// owned gives the shards whose alarms it fires.
-func (c *alarmClock) owned() []uint32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Sorted(maps.Keys(c.next))
-}
-
-// set learns that an alarm was set. It may be called from any goroutine.
-func (c *alarmClock) set(shard uint32, due int64) {
-	c.mu.Lock()
-	next, owned := c.next[shard]
-	sooner := owned && (next == 0 || due < next)
-	if sooner {
-		c.next[shard] = due
-	}
-	c.mu.Unlock()
-	if sooner {
-		c.poke()
-	}
-}
-
-func (c *alarmClock) poke() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (c *alarmClock) loop() {
-	for {
-		var due <-chan time.Time
-		var timer *time.Timer
-		if wait, ok := c.scan(time.Now()); ok {
-			timer = time.NewTimer(wait)
-			due = timer.C
-		}
-		select {
-		case <-c.stop:
-			return
-		case <-c.wake:
-		case <-c.pulse:
-		case <-due:
-		}
-		if timer != nil {
-			timer.Stop()
-		}
-	}
-}
-
-// scan fires what is due and says how long to wait for the next.
-func (c *alarmClock) scan(now time.Time) (wait time.Duration, ok bool) {
+// fireDue fires what is due and says how long to wait for the next.
+func (c *alarmClock) fireDue(now time.Time) (wait time.Duration, ok bool) {
 	ms := now.UnixMilli()
-	c.mu.Lock()
-	var shards []uint32
-	for shard, next := range c.next {
-		if next != 0 && next <= ms {
-			shards = append(shards, shard)
-			c.next[shard] = 0
-		}
-	}
-	rested := c.wakeRestedLocked(now)
-	limit := len(c.running) + len(c.resting) + maxAlarmRuns
-	c.mu.Unlock()
-	for _, shard := range shards {
+	limit := c.wakeRested(now) + maxAlarmRuns
+	for _, shard := range c.times.take(ms) {
 		c.fire(shard, ms, limit)
 	}
-	if rested {
-		c.poke()
-	}
+	first := c.times.first()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	first := int64(0)
-	for _, next := range c.next {
-		if next != 0 && (first == 0 || next < first) {
-			first = next
-		}
-	}
 	for _, until := range c.resting {
 		if ms := until.UnixMilli(); first == 0 || ms < first {
 			first = ms
@@ -138,18 +45,18 @@ func (c *alarmClock) scan(now time.Time) (wait time.Duration, ok bool) {
 	return max(0, time.Until(time.UnixMilli(first))), first != 0
 }
 
-// wakeRestedLocked lets objects fire again whose run the platform broke.
-func (c *alarmClock) wakeRestedLocked(now time.Time) (woken bool) {
+// wakeRested lets objects fire again whose run the platform broke, and says how many
+// run or rest.
+func (c *alarmClock) wakeRested(now time.Time) (busy int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for object, until := range c.resting {
 		if until.UnixMilli() <= now.UnixMilli() {
 			delete(c.resting, object)
-			shard := c.host.shardOf(object)
-			if _, owned := c.next[shard]; owned {
-				c.next[shard], woken = 1, true
-			}
+			c.times.again(c.host.shardOf(object))
 		}
 	}
-	return woken
+	return len(c.running) + len(c.resting)
 }
 
 func (c *alarmClock) fire(shard uint32, ms int64, limit int) {
@@ -167,10 +74,8 @@ func (c *alarmClock) fire(shard uint32, ms int64, limit int) {
 			c.start(alarm.Object)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now, owned := c.next[shard]; owned && next != 0 && (now == 0 || next < now) {
-		c.next[shard] = next
+	if next != 0 {
+		c.times.set(shard, next)
 	}
 }
 
@@ -185,7 +90,7 @@ func (c *alarmClock) reserve(shard uint32, object ID) (start, room bool) {
 	case running || resting:
 		return false, true
 	case len(c.running) >= maxAlarmRuns:
-		c.starved[shard] = true
+		c.starved[shard] = struct{}{}
 		return false, false
 	}
 	c.running[object] = struct{}{}
@@ -215,21 +120,16 @@ func restOf(err error) time.Duration {
 // The failures of the object's code are in the Store already, as a later time.
 func (c *alarmClock) finished(object ID, err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.running, object)
 	if err != nil {
 		c.resting[object] = time.Now().Add(restOf(err))
+		c.times.poke()
 	} else {
-		shard := c.host.shardOf(object)
-		if _, owned := c.next[shard]; owned {
-			c.next[shard] = 1
-		}
+		c.times.again(c.host.shardOf(object))
 	}
 	for shard := range c.starved {
-		if _, owned := c.next[shard]; owned {
-			c.next[shard] = 1
-		}
+		c.times.again(shard)
 	}
 	clear(c.starved)
-	c.mu.Unlock()
-	c.poke()
 }

@@ -170,13 +170,13 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	for _, act := range old {
 		act.lose(ErrNotOwner, 0)
 	}
-	h.clock.own(shard, ownership != 0)
-	h.keySweeper.own(shard, ownership != 0)
+	h.clock.times.own(shard, ownership != 0)
+	h.keySweeper.times.own(shard, ownership != 0)
 	h.gateways.tellEnded(func(id ID) bool { return h.shardOf(id) == shard })
 }
 
 // AlarmSet learns that the Store has applied a batch that sets an alarm. It does not block.
-func (h *Host) AlarmSet(shard uint32, due int64) { h.clock.set(shard, due) }
+func (h *Host) AlarmSet(shard uint32, due int64) { h.clock.times.set(shard, due) }
 
 // Stats says what a host holds now.
 type Stats struct {
@@ -371,8 +371,8 @@ func (h *Host) Close(ctx context.Context) error {
 	h.closing = true
 	close(h.closed)
 	h.mu.Unlock()
-	h.clock.close()
-	h.keySweeper.close()
+	h.clock.times.close()
+	h.keySweeper.times.close()
 	h.awaitQuiet(ctx)
 	h.mu.Lock()
 	h.ending = true

@@ -164,7 +164,7 @@ func (act *activation) keyRoomLocked() int {
 // keyCommitted has the records of a committed batch removed in their time.
 func (act *activation) keyCommitted(b []KeyedChange) {
 	for i := range b {
-		act.host.keySweeper.set(act.host.shardOf(act.target.ID), b[i].Expires)
+		act.host.keySweeper.times.set(act.host.shardOf(act.target.ID), b[i].Expires)
 	}
 }
 

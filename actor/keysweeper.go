@@ -16,115 +16,41 @@ const (
 // the batch removes a record only if it still expires then, so that it may be
 // committed beside the object's own batches. It holds no key itself.
 type keySweeper struct {
-	host *Host
-	wake chan struct{} // one slot; never closed
-	stop chan struct{}
-	wg   sync.WaitGroup
+	host  *Host
+	times *timetable // of expiries
 
-	mu      sync.Mutex       // guards the following fields
-	next    map[uint32]int64 // when the first key of each owned shard expires, milliseconds; 0 = none
-	pending int              // batches without an answer; nothing else is removed meanwhile
-	rest    time.Time        // nothing is removed before
+	mu      sync.Mutex // guards the following fields
+	pending int        // batches without an answer; nothing else is removed meanwhile
+	rest    time.Time  // nothing is removed before
 }
 
 func newKeySweeper(h *Host) *keySweeper {
-	s := &keySweeper{host: h, wake: make(chan struct{}, 1), stop: make(chan struct{}), next: make(map[uint32]int64)}
-	s.wg.Go(s.loop)
+	s := &keySweeper{host: h, times: newTimetable()}
+	s.times.start(s.sweep)
 	return s
-}
-
-func (s *keySweeper) close() {
-	close(s.stop)
-	s.wg.Wait()
-}
-
-// own starts (or stops) removing the keys of a shard.
-func (s *keySweeper) own(shard uint32, owned bool) {
-	s.mu.Lock()
-	if owned {
-		s.next[shard] = 1
-	} else {
-		delete(s.next, shard)
-	}
-	s.mu.Unlock()
-	s.poke()
-}
-
-// set learns when a key expires.
-func (s *keySweeper) set(shard uint32, expires int64) {
-	s.mu.Lock()
-	next, owned := s.next[shard]
-	sooner := owned && (next == 0 || expires < next)
-	if sooner {
-		s.next[shard] = expires
-	}
-	s.mu.Unlock()
-	if sooner {
-		s.poke()
-	}
-}
-
-func (s *keySweeper) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (s *keySweeper) loop() {
-	for {
-		var due <-chan time.Time
-		var timer *time.Timer
-		if wait, ok := s.sweep(time.Now()); ok {
-			timer = time.NewTimer(wait)
-			due = timer.C
-		}
-		select {
-		case <-s.stop:
-			return
-		case <-s.wake:
-		case <-due:
-		}
-		if timer != nil {
-			timer.Stop()
-		}
-	}
 }
 
 // sweep proposes to remove what has expired and says how long to wait until the
 // next time; not ok means until it is poked.
 func (s *keySweeper) sweep(now time.Time) (wait time.Duration, ok bool) {
-	for _, shard := range s.due(now) {
-		s.sweepShard(shard, now.UnixMilli())
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first := int64(0)
-	for _, next := range s.next {
-		if next != 0 && (first == 0 || next < first) {
-			first = next
+	if s.rested(now) {
+		for _, shard := range s.times.take(now.UnixMilli()) {
+			s.sweepShard(shard, now.UnixMilli())
 		}
 	}
+	first := s.times.first()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if first == 0 || s.pending > 0 {
 		return 0, false
 	}
 	return max(0, time.Until(time.UnixMilli(first)), time.Until(s.rest)), true
 }
 
-// due gives the shards to be looked at, none as long as the sweeper rests.
-func (s *keySweeper) due(now time.Time) (shards []uint32) {
+func (s *keySweeper) rested(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pending > 0 || now.Before(s.rest) {
-		return nil
-	}
-	for shard, next := range s.next {
-		if next != 0 && next <= now.UnixMilli() {
-			shards = append(shards, shard)
-			s.next[shard] = 0
-		}
-	}
-	return shards
+	return s.pending == 0 && !now.Before(s.rest)
 }
 
 // sweepShard removes keys of one shard if this time has room for more. The shard
@@ -134,18 +60,18 @@ func (s *keySweeper) sweepShard(shard uint32, ms int64) {
 	full := s.pending >= sweepKeys
 	s.mu.Unlock()
 	if full {
-		s.set(shard, ms)
+		s.times.set(shard, ms)
 		return
 	}
 	expired, next, err := s.host.store.ExpiredKeys(shard, ms, sweepKeys)
 	if err != nil {
 		s.host.log.Error("could not read expired request keys", "shard", shard, "error", err)
-		s.set(shard, ms+time.Minute.Milliseconds())
+		s.times.set(shard, ms+time.Minute.Milliseconds())
 		return
 	}
 	if len(expired) == 0 {
 		if next != 0 {
-			s.set(shard, next)
+			s.times.set(shard, next)
 		}
 		return
 	}
@@ -185,8 +111,8 @@ func (s *keySweeper) swept(shard uint32, err error) {
 	if err != nil {
 		again = again.Add(alarmPlatformGap)
 	}
-	s.set(shard, again.UnixMilli())
+	s.times.set(shard, again.UnixMilli())
 	if over {
-		s.poke()
+		s.times.poke()
 	}
 }

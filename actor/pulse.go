@@ -9,7 +9,7 @@ import (
 // It takes a lock, so only its wait for the loops ends with ctx.
 func (h *Host) Pulse(ctx context.Context) error {
 	h.Stats()
-	for name, pulse := range map[string]chan<- struct{}{"alarm clock": h.clock.pulse, "sweeper": h.pulse} {
+	for name, pulse := range map[string]chan<- struct{}{"alarm clock": h.clock.times.pulse, "sweeper": h.pulse} {
 		select {
 		case pulse <- struct{}{}:
 		case <-h.closed:

@@ -12,7 +12,7 @@ import (
 // TestPulse: a loop that does not turn is named.
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &Host{pulse: make(chan struct{}), closed: make(chan struct{}), clock: &alarmClock{pulse: make(chan struct{})}}
+		h := &Host{pulse: make(chan struct{}), closed: make(chan struct{}), clock: &alarmClock{times: newTimetable()}}
 		pulse := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -23,7 +23,7 @@ func TestPulse(t *testing.T) {
 			defer close(over)
 			for {
 				select {
-				case <-h.clock.pulse:
+				case <-h.clock.times.pulse:
 				case <-h.closed:
 					return
 				}

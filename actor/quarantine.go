@@ -123,7 +123,7 @@ type Quarantined struct {
 // Quarantined gives the objects of this node's shards that are refused now.
 func (h *Host) Quarantined() (all []Quarantined, err error) {
 	now := time.Now()
-	for _, shard := range h.clock.owned() {
+	for _, shard := range h.clock.times.owned() {
 		err := h.store.Poisons(shard, func(object ID, p PoisonRecord) bool {
 			if wait, refused := p.refuses(now); refused {
 				all = append(all, Quarantined{Target: Target{Class: p.Class, ID: object, Name: p.Name}, Strikes: int(p.Strikes), Until: now.Add(wait)})
