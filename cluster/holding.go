@@ -87,10 +87,18 @@ func (h *holding) start() {
 	h.running.Go(func() { h.run(ctx) })
 }
 
+// holdingRetry is the time after which what failed is tried again, as a disk that
+// was full: the table may not change until then.
+const holdingRetry = 5 * time.Second
+
 func (h *holding) run(ctx context.Context) {
+	again := time.NewTimer(holdingRetry)
+	defer again.Stop()
+	again.Stop()
 	for {
 		select {
 		case <-h.wake:
+		case <-again.C:
 		case <-ctx.Done():
 			return
 		}
@@ -98,6 +106,7 @@ func (h *holding) run(ctx context.Context) {
 		for _, err := range append(errs, err) {
 			if err != nil {
 				h.node.cfg.Log.Error("replica not opened or not thrown away", "error", err)
+				again.Reset(holdingRetry)
 			}
 		}
 	}
@@ -112,6 +121,9 @@ func (h *holding) close() {
 
 // act writes the table down and then follows it.
 func (h *holding) act(t *table) ([]error, error) {
+	if t.Index < h.acted {
+		return nil, nil // it was found in a snapshot that came late
+	}
 	if t.Index > h.acted {
 		if err := h.node.dir.storeTable(t); err != nil {
 			return nil, err
@@ -142,7 +154,7 @@ func (h *holding) follow(t *table) []error {
 	}
 	working.Wait()
 	for i, err := range errs {
-		if err != nil {
+		if errors.Is(err, ErrDataLoss) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnknownVersion) { // others pass
 			want, _ := t.Shards[i].of(h.node.Name(), h.node.dir.identity.DirectoryID)
 			h.fail(placement.ShardID(i), want.Number, err)
 		}
@@ -240,7 +252,7 @@ func (h *holding) open(shard placement.ShardID, want tableReplica, founds bool) 
 	_, err = openGroup(groupConfig{
 		shard: shard, me: me, db: n.db, spool: n.spool, sm: h.sm, trans: transport,
 		timeout: time.Duration(n.table.HeartbeatMS) * time.Millisecond, snapshotEntries: n.cfg.snapshotEntries,
-		budget: n.budget, space: n.space, snapshot: n.snapshots.ask, opened: n.groups[shard].Store, peers: n.prompter.wake,
+		budget: n.budget, space: n.space, snapshot: n.snapshots.ask, opened: n.groups[shard].Store, peers: n.prompter.Load().wake,
 		log: n.cfg.Log, events: &n.cfg.Events, faults: n.cfg.faults,
 	}, first)
 	if port, ok := transport.(*raftPort); ok && err != nil {

@@ -39,7 +39,8 @@ type Node struct {
 
 	// Fixed after Start.
 	snapshots *snapshotter
-	prompter  *prompter
+
+	prompter atomic.Pointer[prompter] // nil until Start; operators ask before
 
 	groups []atomic.Pointer[group] // by shard; nil until the replica has started
 
@@ -126,7 +127,7 @@ func (n *Node) Start(ctx context.Context, sm StateMachine) error {
 	}
 	n.started = true
 	n.snapshots = newSnapshotter(len(n.table.Shards))
-	n.prompter = newPrompter(time.Duration(n.table.HeartbeatMS)*time.Millisecond, n.openGroups)
+	n.prompter.Store(newPrompter(time.Duration(n.table.HeartbeatMS)*time.Millisecond, n.openGroups))
 	h := newHolding(n, sm)
 	t := n.control.table()
 	errs, err := h.act(t)
@@ -310,7 +311,7 @@ func (n *Node) Close() error {
 		h.close()
 	}
 	if n.snapshots != nil {
-		n.prompter.close()
+		n.prompter.Load().close()
 		n.snapshots.close()
 	}
 	errs := make([]error, len(n.groups), len(n.groups)+5)

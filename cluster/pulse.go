@@ -10,9 +10,13 @@ import (
 // for that loop ends with ctx.
 func (n *Node) Pulse(ctx context.Context) error {
 	n.Status()
+	p := n.prompter.Load()
+	if p == nil {
+		return nil // before Start nothing turns yet
+	}
 	select {
-	case n.prompter.pulse <- struct{}{}:
-	case <-n.prompter.done:
+	case p.pulse <- struct{}{}:
+	case <-p.done:
 	case <-ctx.Done():
 		return fmt.Errorf("cluster: the prompter does not turn: %w", context.Cause(ctx))
 	}

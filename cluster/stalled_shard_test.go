@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/holdfast-dev/holdfast/placement"
 )
 
@@ -81,16 +83,32 @@ func TestPulseNamesTheLoop(t *testing.T) {
 		defer m.close()
 		a := m.run("a", Network{})
 		hung := &prompter{pulse: make(chan struct{}), done: make(chan struct{})}
-		turning := a.Node.prompter
-		a.Node.prompter = hung
+		turning := a.Node.prompter.Load()
+		a.Node.prompter.Store(hung)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := a.Pulse(ctx); err == nil {
 			t.Error("Pulse with a prompter that hangs = nil, want an error")
 		}
-		a.Node.prompter = turning
+		a.Node.prompter.Store(turning)
 		if err := a.Pulse(t.Context()); err != nil {
 			t.Errorf("Pulse = %v", err)
+		}
+	})
+}
+
+// TestPulseBeforeStart: operators may ask as soon as the node is open.
+func TestPulseBeforeStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, err := Open(t.Context(), Config{Dir: "/data", Name: "node-1", FS: vfs.NewMem(), Control: NewMemoryControl()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Pulse(t.Context()); err != nil {
+			t.Errorf("Pulse before Start = %v, want nil", err)
+		}
+		if err := n.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
 		}
 	})
 }
