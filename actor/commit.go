@@ -62,7 +62,7 @@ func (act *activation) seal(ev *event) {
 	data := b.Append(nil)
 	act.inflight++
 	act.mu.Unlock()
-	if act.host.fault == faultEarlyAnswer {
+	if act.host.fault == FaultEarlyAnswer {
 		act.answerEarly(b)
 	}
 	act.host.bytes.Add(int64(len(data)))

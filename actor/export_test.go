@@ -2,19 +2,8 @@ package actor
 
 import "github.com/cockroachdb/pebble/v2"
 
-// Broken variants of a host.
-const (
-	Ungated   = faultUngated
-	Unproved  = faultUnproved
-	Reordered = faultReordered
-	Unordered = faultUnordered
-	Unmarked  = faultUnmarked
-	Uncounted = faultUncounted
-	Hasty     = faultHasty
-)
-
 // Break makes a broken variant of a host that is idle.
-func (h *Host) Break(f fault) { h.fault = f }
+func (h *Host) Break(f Fault) { h.fault = f }
 
 // Keys counts the keys of the whole database but the shards' positions.
 func (s *Store) Keys() (n int, err error) {

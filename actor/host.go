@@ -34,6 +34,9 @@ type Config struct {
 	// Ailing is called once, when the node should be given nothing more and be
 	// started anew; it must not block. nil: nobody wants to know.
 	Ailing func(reason string)
+
+	// fault builds the broken variants that tests of the checkers demand.
+	fault Fault
 }
 
 // Defaults of Config.
@@ -74,7 +77,7 @@ type Host struct {
 	quarantines    *quarantines
 	runners        runners
 	ailment        ailment
-	fault          fault // faultNone, but for tests
+	fault          Fault // 0, but for tests
 
 	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
 	stubs   atomic.Uint64 // number of the last stub
@@ -97,7 +100,7 @@ func NewHost(cfg Config) (*Host, error) {
 		events: &eventSink{cfg.Events}, gateways: newGateways(cfg.GatewayOver),
 		began: time.Now(), closed: make(chan struct{}), wake: make(chan struct{}, 1), pulse: make(chan struct{}), table: make(map[ID]*activation),
 	}
-	h.quarantines, h.ailment.tell = newQuarantines(), cfg.Ailing
+	h.quarantines, h.ailment.tell, h.fault = newQuarantines(), cfg.Ailing, cfg.fault
 	if len(cfg.Secret) != IDSecretBytes {
 		return nil, fmt.Errorf("actor: the ID secret has %d bytes, want %d", len(cfg.Secret), IDSecretBytes)
 	}

@@ -50,7 +50,7 @@ func (act *activation) claim(ev *event, a *answer) (run bool) {
 	switch {
 	case act.ended: // the event was told
 		return false
-	case before != nil && act.host.fault == faultEagerReplay:
+	case before != nil && act.host.fault == FaultEagerReplay:
 		a.push(before.replay())
 		return false
 	case before != nil || verdict != nil:
@@ -100,9 +100,9 @@ func (act *activation) lookUp(key *requestKey) (*keyedAnswer, error) {
 // known compares a call with the one that used its key before.
 func (act *activation) known(key *requestKey, fingerprint Fingerprint, answer []byte, unanswered error) (*keyedAnswer, error) {
 	switch {
-	case key.fingerprint != fingerprint && act.host.fault != faultOneFingerprint:
+	case key.fingerprint != fingerprint && act.host.fault != FaultOneFingerprint:
 		return nil, ErrKeyReused
-	case answer == nil && act.host.fault == faultRerun:
+	case answer == nil && act.host.fault == FaultRerun:
 		return nil, nil
 	case answer == nil:
 		return nil, unanswered
@@ -168,7 +168,7 @@ func (act *activation) keyCommitted(b []KeyedChange) {
 	}
 }
 
-// answerEarly is the mistake of faultEarlyAnswer.
+// answerEarly is the mistake of FaultEarlyAnswer.
 func (act *activation) answerEarly(b *Batch) {
 	if len(b.Keyed) > 0 && b.Keyed[0].Op == KeyedAnswered {
 		early := &Batch{Object: b.Object, Keyed: b.Keyed}

@@ -171,7 +171,7 @@ func TestAKeyBelongsToOneRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, behavior{serve: keyedRoutes().serve}.class(), func(b *bubble) {
 				if broken {
-					b.Host.Break(actor.OneFingerprint)
+					b.Host.Break(actor.FaultOneFingerprint)
 				}
 				wantVariant(t, checkFingerprint(b), broken)
 			})
@@ -230,7 +230,7 @@ func TestARetryWaitsForItsProof(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, behavior{serve: keyedRoutes().serve}.class(), func(b *bubble) {
 				if broken {
-					b.Host.Break(actor.EagerReplay)
+					b.Host.Break(actor.FaultEagerReplay)
 				}
 				b.Committer.Hold()
 				first := b.beginKeyed("k", http.MethodPost, "/add", "")
@@ -269,8 +269,8 @@ func TestACallWithAKeyTakesEffectOnce(t *testing.T) {
 		broken func(h *actor.Host)
 	}{
 		{"sound", nil},
-		{"the answer is recorded first", func(h *actor.Host) { h.Break(actor.EarlyAnswer) }},
-		{"a call that has started runs again", func(h *actor.Host) { h.Break(actor.Rerun) }},
+		{"the answer is recorded first", func(h *actor.Host) { h.Break(actor.FaultEarlyAnswer) }},
+		{"a call that has started runs again", func(h *actor.Host) { h.Break(actor.FaultRerun) }},
 	} {
 		t.Run(variant.name, func(t *testing.T) {
 			var err error

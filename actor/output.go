@@ -41,10 +41,10 @@ func (act *activation) pumpLocked() {
 	act.pumping = true
 	for {
 		o := act.outputs.peek()
-		if o == nil || act.lostLocked(o.dep) || (o.dep > act.view.committed && act.host.fault != faultUngated) {
+		if o == nil || act.lostLocked(o.dep) || (o.dep > act.view.committed && act.host.fault != FaultUngated) {
 			break
 		}
-		if !o.proved && act.host.fault != faultUnproved {
+		if !o.proved && act.host.fault != FaultUnproved {
 			if act.proving > 0 {
 				break
 			}
@@ -66,7 +66,7 @@ func (act *activation) pumpLocked() {
 // have been committed, and the ownership lost, before the event began.
 func (act *activation) proveLocked() {
 	act.proving = act.outputs.len()
-	if act.host.fault == faultReordered {
+	if act.host.fault == FaultReordered {
 		act.outputs.push(act.outputs.pop())
 	}
 	if act.proven == nil {

@@ -19,7 +19,7 @@ func TestALateProof(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, handler(func(*actor.State, http.ResponseWriter, *http.Request) {}), func(b *bubble) {
 				if broken {
-					b.Host.Break(actor.Unproved)
+					b.Host.Break(actor.FaultUnproved)
 				}
 				wantVariant(t, checkLateProof(b), broken)
 			})
@@ -71,7 +71,7 @@ func TestALateProofKeepsTheOrder(t *testing.T) {
 			}.class()
 			inBubble(t, class, func(b *bubble) {
 				if broken {
-					b.Host.Break(actor.Reordered)
+					b.Host.Break(actor.FaultReordered)
 				}
 				socket := b.NewGateway().Dial(b.thing, "/socket")
 				b.Committer.HoldProofs()

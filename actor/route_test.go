@@ -200,7 +200,7 @@ func checkOrderOnTheWay(t *testing.T, broken bool) (err error) {
 	}.serve}.class()
 	inTwo(t, class, func(near, far *bubble) {
 		if broken {
-			near.Host.Break(actor.Unordered)
+			near.Host.Break(actor.FaultUnordered)
 		}
 		near.Host.Route(detour{far.Host, func(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
 			sleep(time.Duration(len(r.URL.Query().Get("n"))*37%3+1) * time.Millisecond)

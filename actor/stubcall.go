@@ -83,7 +83,7 @@ func (c *Call) route(a *answer) {
 	ctx, cancel := context.WithCancel(&eventContext{done: c.act.done})
 	defer cancel()
 	a.onLeave(cancel)
-	if h.fault != faultUnordered {
+	if h.fault != FaultUnordered {
 		ctx = WithPlace(ctx, func() Place { return c.sequence.place(c.number) })
 	}
 	r := c.request.WithContext(ctx)

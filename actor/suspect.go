@@ -40,7 +40,7 @@ func (act *activation) markLocked(ev *event) {
 	s.running = ev
 	s.want.Class, s.want.Name = act.target.Class, act.name
 	s.want.Marked, s.want.Since = act.ownership, act.host.began.Add(act.heldSince).UnixMilli()
-	if act.host.fault == faultUnmarked {
+	if act.host.fault == FaultUnmarked {
 		s.have = s.want
 	}
 	act.host.events.marked(act.target.Class)
@@ -121,7 +121,7 @@ func (act *activation) judge(ev *event) error {
 	s := act.suspectLocked()
 	s.have = found
 	var struck bool
-	if s.want, struck = found.judged(act.ownership, now); act.host.fault == faultUncounted {
+	if s.want, struck = found.judged(act.ownership, now); act.host.fault == FaultUncounted {
 		s.want, struck = found.unmarked(), false
 	}
 	if struck {
@@ -180,7 +180,7 @@ func (act *activation) awaitSaved() error {
 func (act *activation) failed(ev *event) {
 	now := time.Now()
 	strike := ev.kind != EventAlarm && act.host.quarantines.failed(act.target.ID, now)
-	if !strike && act.host.fault != faultHasty {
+	if !strike && act.host.fault != FaultHasty {
 		return
 	}
 	act.mu.Lock()

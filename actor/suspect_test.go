@@ -62,8 +62,8 @@ func quarantine(err error) time.Duration {
 func TestPoison(t *testing.T) {
 	for name, broken := range map[string]func(h *actor.Host){
 		"sound":                        nil,
-		"marks that are not durable":   func(h *actor.Host) { h.Break(actor.Unmarked) },
-		"strikes that are not counted": func(h *actor.Host) { h.Break(actor.Uncounted) },
+		"marks that are not durable":   func(h *actor.Host) { h.Break(actor.FaultUnmarked) },
+		"strikes that are not counted": func(h *actor.Host) { h.Break(actor.FaultUncounted) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dr := newDoor()
@@ -186,7 +186,7 @@ func TestPanicsAndTimeouts(t *testing.T) {
 			}.class()
 			inBubble(t, class, func(b *bubble) {
 				if broken {
-					b.Host.Break(actor.Hasty)
+					b.Host.Break(actor.FaultHasty)
 				}
 				wantVariant(t, checkFailures(b), broken)
 			})

@@ -26,7 +26,7 @@ func TestOutputGate(t *testing.T) {
 			class := handler(count)
 			inBubble(t, class, func(b *bubble) {
 				if broken {
-					b.Host.Break(actor.Ungated)
+					b.Host.Break(actor.FaultUngated)
 				}
 				wantVariant(t, checkOutputGate(b), broken)
 			})
