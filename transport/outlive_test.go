@@ -172,9 +172,9 @@ func TestOutliveFindsFaults(t *testing.T) {
 		name string
 		make func(f *fleet)
 	}{
-		{"no message is sent again", func(f *fleet) { f.breakRelays(faultNoResend) }},
-		{"no frame is known to have come", func(f *fleet) { f.breakRelays(faultNoFilter) }},
-		{"frames of any owner count", func(f *fleet) { f.breakRelays(faultAnyWay) }},
+		{"no message is sent again", func(f *fleet) { f.breakRelays(FaultNoResend) }},
+		{"no frame is known to have come", func(f *fleet) { f.breakRelays(FaultNoFilter) }},
+		{"frames of any owner count", func(f *fleet) { f.breakRelays(FaultAnyWay) }},
 		{"no frame is sent again", func(f *fleet) { f.variant = variantNoOutbox }},
 		{"messages overtake one that was lost", func(f *fleet) { f.variant = variantNoEpoch }},
 	} {
@@ -196,9 +196,9 @@ func TestOutliveFindsFaults(t *testing.T) {
 	}
 }
 
-func (f *fleet) breakRelays(fault relayFault) {
+func (f *fleet) breakRelays(fault Fault) {
 	for _, n := range f.nodes {
-		n.relay.fault = fault
+		n.relay.cfg.fault = fault
 	}
 }
 

@@ -39,6 +39,8 @@ type RelayConfig struct {
 	Idle time.Duration
 	// Patience bounds the search for an object's owner. Default 30 s.
 	Patience time.Duration
+
+	fault Fault // of a broken variant that only tests build
 }
 
 // Validate fills in defaults.
@@ -78,8 +80,6 @@ type Relay struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
-	fault relayFault // of a broken variant that only tests build
-
 	rooms roomTable
 	acks  *acks
 
@@ -91,16 +91,6 @@ type Relay struct {
 	tended   bool // tend runs
 	closed   bool
 }
-
-// relayFault makes a broken variant of a relay. Only tests choose one, to show
-// that their checkers catch it.
-type relayFault int
-
-const (
-	faultNoResend relayFault = 1 + iota // messages that were not acknowledged are not sent again
-	faultNoFilter                       // frames that have come before are not dropped
-	faultAnyWay                         // frames count from whoever sends them
-)
 
 // maxSearches bounds the searches for owners that run at once, so that the
 // objects of a node that died come back at a bounded rate.

@@ -186,7 +186,7 @@ func (r *room) admit(from way, f actor.Frame) (v verdict) {
 		if f.Kind == actor.FrameOpen && from != r.way && !r.beginLocked(from) {
 			return
 		}
-		if from != r.way && r.relay.fault != faultAnyWay || r.seenLocked(f, &v) {
+		if from != r.way && r.relay.cfg.fault != FaultAnyWay || r.seenLocked(f, &v) {
 			return
 		}
 		if f.Kind == actor.FrameAck && s != nil {
@@ -223,7 +223,7 @@ func (r *room) seenLocked(f actor.Frame, v *verdict) bool {
 		return false
 	}
 	if f.Number <= r.frame {
-		return r.relay.fault != faultNoFilter
+		return r.relay.cfg.fault != FaultNoFilter
 	}
 	r.frame = f.Number
 	r.due++
@@ -296,7 +296,7 @@ func (r *room) settleLocked(from way) {
 	r.ready = nil
 	for _, s := range r.seats {
 		s.told = false
-		if r.relay.fault != faultNoResend {
+		if r.relay.cfg.fault != FaultNoResend {
 			s.sent = 0
 		}
 		if s.closing != nil || len(s.unacked) > 0 {
