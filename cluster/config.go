@@ -84,6 +84,8 @@ type faults struct {
 	leaseFromAnswer bool // a lease begins with the receipt of the answer
 	voteAtOnce      bool // a replica votes as soon as it has started
 	voteEmpty       bool // a replica without a configuration votes
+	unprompted      bool // nobody prompts followers to look for their leader
+	neverSilent     bool // a node whose disk is stalled goes on as if it were not
 
 	promiseAll bool // a node promises to everybody who asks
 	dropAtOnce bool // a replica's data goes while its group may still count on it

@@ -25,6 +25,12 @@ const (
 	FaultVoteAtOnce
 	// FaultVoteEmpty lets a replica vote that has no configuration.
 	FaultVoteEmpty
+	// FaultUnprompted leaves it to the library when a follower looks for its leader.
+	FaultUnprompted
+	// FaultNeverSilent lets a node whose disk is stalled go on sending heartbeats.
+	FaultNeverSilent
+	// FaultLogBeforeState lets a received snapshot replace the log before the state has it.
+	FaultLogBeforeState
 	// FaultTurnDown is no mistake of the node: the library turns a proposal down now
 	// and then, as it does after a leadership transfer that failed, and takes the next.
 	FaultTurnDown
@@ -44,6 +50,12 @@ func (c Config) WithFaults(all ...Fault) Config {
 			c.faults.voteAtOnce = true
 		case FaultVoteEmpty:
 			c.faults.voteEmpty = true
+		case FaultUnprompted:
+			c.faults.unprompted = true
+		case FaultNeverSilent:
+			c.faults.neverSilent = true
+		case FaultLogBeforeState:
+			c.faults.logBeforeState = true
 		case FaultTurnDown:
 			c.faults.wrap = func(_ placement.ShardID, p proposer) proposer { return &turningDown{proposer: p} }
 		}

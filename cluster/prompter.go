@@ -97,7 +97,7 @@ type prompts struct {
 // prompt makes the replica look for its leader if that is due, and says when it
 // will be. A group without other voters never is.
 func (g *group) prompt(now time.Time) (next time.Time, again bool) {
-	if !g.members.Load().peers || g.failed() != nil {
+	if !g.members.Load().peers || g.failed() != nil || g.fsm.faults.unprompted {
 		return time.Time{}, false
 	}
 	if _, id := g.raft.LeaderWithID(); id != "" {

@@ -89,6 +89,9 @@ func (g *group) stalled() bool {
 // and answers no vote: its log's disk is stalled, or the state of that shard. It
 // takes no lock. It is what raftMuxConfig.silent asks for.
 func (n *Node) silent(id groupID) bool {
+	if n.cfg.faults.neverSilent {
+		return false
+	}
 	if n.db.writes.stalled(logStall) {
 		return true
 	}
