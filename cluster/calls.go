@@ -122,9 +122,23 @@ func (n *Node) Drain(ctx context.Context) error {
 	}
 	handing.Wait()
 	if _, mine := n.control.leader(); mine && len(n.control.raft.GetConfiguration().Configuration().Servers) > 1 {
-		errs[len(n.groups)] = n.control.raft.LeadershipTransfer().Error()
+		errs[len(n.groups)] = n.control.handOver(ctx)
 	}
 	return errors.Join(errs...)
+}
+
+// handOver gives the leadership of the control group to another voter. It does not
+// wait for the library's answer beyond ctx: see group.await.
+func (c *control) handOver(ctx context.Context) error {
+	answer := make(chan error, 1)
+	transfer := c.raft.LeadershipTransfer()
+	go func() { answer <- transfer.Error() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: hand over the control group: %w", context.Cause(ctx))
+	}
 }
 
 // changeReplica makes a change of a shard that this node owns.

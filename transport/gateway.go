@@ -81,23 +81,13 @@ func (g *Gateway) Deliver(object actor.ID, frame actor.Frame) {
 
 // Close closes every socket with 1012 and returns when all have gone: after
 // CloseSpread and CloseWait at the latest, if the dispatcher takes what it is
-// given. New sockets are refused from now on.
+// given. New sockets are refused from now on; those that are open work until
+// their turn comes.
 func (g *Gateway) Close() {
 	g.mu.Lock()
 	g.closing = true
-	open := g.open
 	g.mu.Unlock()
-
-	pause := time.Duration(0)
-	if open > spreadSockets {
-		pause = g.cfg.CloseSpread / tableSlots
-	}
-	for slot := range g.sockets.slots {
-		for _, s := range g.sockets.slots[slot].list() {
-			s.closeByGateway(websocket.CloseServiceRestart, "the server is restarting", nil)
-		}
-		wait(g.ctx, pause)
-	}
+	g.closeSpread()
 
 	// Whoever still waits in Message past the bound is let go.
 	hard := time.AfterFunc(g.cfg.CloseWait, g.cancel)
@@ -107,8 +97,22 @@ func (g *Gateway) Close() {
 	g.pingings.Wait()
 }
 
-// spreadSockets is the number of sockets up to which they are all closed at once.
-const spreadSockets = 64
+// closeSpread closes the sockets at equal distances over CloseSpread, however few
+// they are: a client's return may be dear to its object. Nobody waits for the turn
+// of one that has gone.
+func (g *Gateway) closeSpread() {
+	var all []*socket
+	for slot := range g.sockets.slots {
+		all = append(all, g.sockets.slots[slot].list()...)
+	}
+	began := time.Now()
+	for i, s := range all {
+		if s.isOpen() {
+			wait(g.ctx, g.cfg.CloseSpread*time.Duration(i)/time.Duration(len(all))-time.Since(began))
+			s.closeByGateway(websocket.CloseServiceRestart, "the server is restarting", nil)
+		}
+	}
+}
 
 func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {

@@ -69,10 +69,18 @@ func (s *Server) Serve(l net.Listener) error {
 	return fmt.Errorf("transport: serve clients on %s: %w", l.Addr(), err)
 }
 
-// Shutdown stops accepting, lets requests under way finish until ctx ends, cuts
-// off the rest, closes all sockets with 1012 and returns when no request and no
-// socket is left. The error says that something had to be cut off.
+// Shutdown is FinishRequests, and then closes all sockets, see Gateway.Close.
 func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.FinishRequests(ctx)
+	s.gateway.Close()
+	return err
+}
+
+// FinishRequests stops accepting, lets requests under way finish until ctx ends,
+// cuts off the rest and returns when none is left. The error says that something
+// had to be cut off. Sockets stay open; who wants a new one is refused, or finds
+// nobody listening, and goes to another node.
+func (s *Server) FinishRequests(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	s.mu.Lock()
 	s.stopped = true
@@ -83,7 +91,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.requests.Wait()
 	s.cancel()
-	s.gateway.Close()
 	return err
 }
 

@@ -175,6 +175,13 @@ func (s *socket) closeByGateway(code int, reason string, cause error) {
 	}
 }
 
+// isOpen says whether nothing has ended the socket yet.
+func (s *socket) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending == nil && !s.done
+}
+
 // peerClosed is the peer's Close frame, seen by the reader.
 func (s *socket) peerClosed(code int, reason string) error {
 	s.mu.Lock()

@@ -39,7 +39,8 @@ type Config struct {
 	MaxBodyBytes    int64         // of a request
 	MaxMessageBytes int           // of a message from a socket
 	Origins         []string      // of browsers' pages, besides the node's own, that may open sockets
-	StopTimeout     time.Duration // for a graceful stop
+	StopTimeout     time.Duration // for calls under way at a graceful stop
+	CloseSpread     time.Duration // over which a graceful stop closes the clients' sockets
 
 	LogLevel  string // debug, info, warn or error
 	LogFormat string // text or json
@@ -78,6 +79,7 @@ func defaultConfig() Config {
 		MaxBodyBytes:    1 << 30,
 		MaxMessageBytes: 8 << 20,
 		StopTimeout:     20 * time.Second,
+		CloseSpread:     time.Second,
 		LogLevel:        "info",
 		LogFormat:       "text",
 		Internal:        "127.0.0.1:7000",
@@ -97,6 +99,7 @@ func (c Config) Validate() error {
 		validateRange("idle-timeout", c.IdleTimeout, 100*time.Millisecond, 24*time.Hour),
 		validateRange("idempotency-ttl", c.IdempotencyTTL, time.Minute, 7*24*time.Hour),
 		validateRange("stop-timeout", c.StopTimeout, 0, time.Hour),
+		validateRange("close-spread", c.CloseSpread, 0, 5*time.Minute),
 		validateRange("max-objects", c.MaxObjects, 1, 100_000_000),
 		validateRange("max-memory-bytes", c.MaxMemoryBytes, minMemoryBytes, 1<<50),
 		validateRange("max-body-bytes", c.MaxBodyBytes, 1, 1<<50),
@@ -214,5 +217,8 @@ func (c Config) server() transport.ServerConfig {
 
 // gateway gives the part that bounds clients' sockets.
 func (c Config) gateway() transport.GatewayConfig {
-	return transport.GatewayConfig{MessageBytes: c.MaxMessageBytes, Origins: c.Origins}
+	return transport.GatewayConfig{
+		MessageBytes: c.MaxMessageBytes, Origins: c.Origins, CloseWait: closeWait,
+		CloseSpread: max(c.CloseSpread, 1), // 0 would be the default, and is to be at once
+	}
 }

@@ -70,6 +70,7 @@ func addFlags(flags *pflag.FlagSet, cfg *Config) {
 	flags.IntVar(&cfg.MaxMessageBytes, "max-message-bytes", cfg.MaxMessageBytes, "largest message that a socket may send; a larger one closes it with 1009")
 	flags.StringSliceVar(&cfg.Origins, "origin", cfg.Origins, "origin of web pages, besides this node's own, that may open sockets, as https://example.com; * = all")
 	flags.DurationVar(&cfg.StopTimeout, "stop-timeout", cfg.StopTimeout, "how long a graceful stop may wait for calls that are running")
+	flags.DurationVar(&cfg.CloseSpread, "close-spread", cfg.CloseSpread, "time over which a graceful stop then closes the clients' sockets, so that they do not all come back at once")
 
 	flags.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
 	flags.StringVar(&cfg.LogFormat, "log-format", cfg.LogFormat, "text or json")

@@ -27,10 +27,14 @@ type machine struct {
 	url  string
 }
 
+// stopPatience is how long the calls of a test may keep its node from stopping.
+const stopPatience = 5 * time.Minute
+
 // newMachine makes a machine with the real loopback network and disk.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t, cfg: defaultConfig(), parts: testParts(t)}
+	m.cfg.StopTimeout = stopPatience
 	m.cfg.Data = filepath.Join(t.TempDir(), "data")
 	t.Cleanup(m.stop)
 	return m
@@ -40,6 +44,7 @@ func newMachine(t *testing.T) *machine {
 func newMemMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t, cfg: defaultConfig(), parts: testParts(t), network: newMemNetwork()}
+	m.cfg.StopTimeout = stopPatience
 	m.cfg.Data = "/data"
 	m.cfg.Shards = 4 // enough to have several, and quick to start
 	m.parts.heartbeatTimeout = time.Hour
@@ -103,7 +108,7 @@ func (m *machine) tryStop() error {
 	}
 	node := m.node
 	m.node = nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.t.Context()), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.t.Context()), 2*stopPatience)
 	defer cancel()
 	return node.Close(ctx)
 }

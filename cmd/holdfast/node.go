@@ -66,12 +66,15 @@ type Node struct {
 	peers   *transport.Peers
 	owner   *transport.PeerServer
 	pardons *transport.Pardons
+	gateway *transport.Gateway
 	server  *transport.Server
 	caught  *catchUp
 	memory  *memoryWatch
 
 	liveness liveness
 	ailing   ailing
+
+	stopTimeout time.Duration // for calls, see Close
 
 	servers sync.WaitGroup
 	failed  chan error // one slot for each server
@@ -87,7 +90,7 @@ func StartNode(ctx context.Context, cfg Config, parts Parts) (*Node, error) {
 	if parts.Classes == nil {
 		parts.Classes = objects.Classes()
 	}
-	n := &Node{log: parts.Log, failed: make(chan error, 5)}
+	n := &Node{log: parts.Log, stopTimeout: cfg.StopTimeout, failed: make(chan error, 5)}
 	n.liveness.look, n.ailing.log = n.pulse, n.log
 	if parts.Network != nil {
 		n.ailing.drain = n.Drain
@@ -227,20 +230,20 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 	return err
 }
 
-func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory) error {
+func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory) (err error) {
 	events := transportEvents(factory)
 	start := n.cluster.StartID() << 1 // the host has the odd number for sockets between objects
-	gateway, err := transport.NewGateway(start, cfg.gateway(), n.log, events)
+	n.gateway, err = transport.NewGateway(start, cfg.gateway(), n.log, events)
 	if err != nil {
 		return err
 	}
 	var dispatcher transport.Dispatcher = n.host
 	if network == nil {
-		n.host.AddGateway(start, gateway)
-	} else if dispatcher, err = n.openRouter(start, gateway); err != nil {
+		n.host.AddGateway(start, n.gateway)
+	} else if dispatcher, err = n.openRouter(start, n.gateway); err != nil {
 		return err
 	}
-	n.server, err = transport.NewServer(cfg.server(), dispatcher, gateway, n.log, events)
+	n.server, err = transport.NewServer(cfg.server(), dispatcher, n.gateway, n.log, events)
 	return err
 }
 
@@ -303,84 +306,3 @@ func (n *Node) ClusterID() string { return n.cluster.ClusterID() }
 
 // Failed gives the error of a server that ended without being told to.
 func (n *Node) Failed() <-chan error { return n.failed }
-
-// Close stops the node gracefully: others get its shards, no new calls, those
-// under way end, sockets are closed with 1012, what was written is committed.
-// What is still running when ctx ends is cut off. Operators are served until the end.
-func (n *Node) Close(ctx context.Context) error {
-	n.stopping.Store(true)
-	if n.caught != nil {
-		n.caught.close()
-	}
-	if n.memory != nil {
-		n.memory.close()
-	}
-	n.ailing.close()
-	var errs []error
-	if n.started.Load() {
-		if err := n.Drain(ctx); err != nil {
-			n.log.Warn("not every shard was handed over before the stop", "error", err)
-		}
-	}
-	if n.server != nil {
-		errs = append(errs, n.server.Shutdown(ctx))
-	}
-	if n.relay != nil {
-		n.relay.Close(ctx)
-	}
-	if n.host != nil {
-		errs = append(errs, n.host.Close(ctx))
-	}
-	if n.owner != nil {
-		if n.started.Load() {
-			n.linger(ctx)
-		}
-		n.link.Handle(transport.LinkHTTP, nil)
-		errs = append(errs, n.owner.Shutdown(ctx), n.pardons.Shutdown(ctx))
-		n.peers.Close()
-	}
-	if n.cluster != nil {
-		errs = append(errs, n.cluster.Close())
-	}
-	if n.link != nil {
-		errs = append(errs, n.link.Close())
-	}
-	if n.store != nil {
-		errs = append(errs, n.store.Close())
-	}
-	if n.admin != nil {
-		errs = append(errs, n.admin.Shutdown(ctx))
-	}
-	n.liveness.close()
-	n.servers.Wait()
-	return errors.Join(errs...)
-}
-
-// lingerWait is how long a node that stops still tells its peers where its shards
-// have gone, after it has left their gossip. A call that came later would end with
-// the connection, and nobody would know its fate.
-const lingerWait = 500 * time.Millisecond
-
-// linger refuses the calls of those who have not heard yet.
-func (n *Node) linger(ctx context.Context) {
-	n.cluster.Leave()
-	timer := time.NewTimer(lingerWait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// drainWait bounds how long a node that drains looks for others that take its
-// shards: whoever cannot by then has to notice when the node is gone.
-const drainWait = 10 * time.Second
-
-// Drain hands the node's shards over while it still serves clients, whose calls
-// follow the shards. From then on it is not ready and gets no shard back until it
-// is started again.
-func (n *Node) Drain(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, drainWait)
-	defer cancel()
-	return n.cluster.Drain(ctx)
-}

@@ -53,9 +53,7 @@ func serve(ctx context.Context, cfg Config, s surroundings) error {
 	case err = <-node.Failed():
 		err = fmt.Errorf("the node stopped serving: %w", err)
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.StopTimeout)
-	defer cancel()
-	return errors.Join(err, node.Close(stopping))
+	return errors.Join(err, node.Close(context.WithoutCancel(ctx)))
 }
 
 // listen opens all that the node listens on, and reads its keys. After an error
