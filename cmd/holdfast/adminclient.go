@@ -25,23 +25,32 @@ const (
 	maxAdminAnswerBytes = 64 << 20
 )
 
-// errNodeAnswer is the answer of a node that did not do what it was asked.
-var errNodeAnswer = errors.New("the node answers")
+// answerError is the answer of a node that did not do what it was asked.
+type answerError struct {
+	status  int
+	code    string
+	message string
+	id      string // under which the node's log has more
+}
+
+func (e *answerError) Error() string {
+	return fmt.Sprintf("the node answers: %s (%s, status %d, id %s)", e.message, e.code, e.status, e.id)
+}
 
 // adminFlags are what every command for operators takes.
 type adminFlags struct {
 	address   string
 	tokenFile string
-	output    string
+	output    *outputFlag
 }
 
 func addAdminFlags(cmd *cobra.Command) *adminFlags {
-	f := &adminFlags{address: defaultConfig().Admin, output: "table"}
+	f := &adminFlags{address: defaultConfig().Admin}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.address, "admin", f.address, "where the node to ask serves operators, its own --admin")
 	flags.StringVar(&f.tokenFile, "admin-token-file", f.tokenFile, "file with the token of that node's --admin-token-file")
-	flags.StringVarP(&f.output, "output", "o", f.output, "table for people, json for programs")
+	f.output = addOutputFlag(flags)
 	return f
 }
 
@@ -58,8 +67,8 @@ func (f *adminFlags) open(cmd *cobra.Command, s surroundings) (*adminClient, err
 	if err := validateAddress("admin", f.address); err != nil {
 		return nil, &usageError{err}
 	}
-	if f.output != "table" && f.output != "json" {
-		return nil, &usageError{fmt.Errorf("--output is %q: want table or json", f.output)}
+	if err := f.output.validate(); err != nil {
+		return nil, &usageError{err}
 	}
 	token, err := loadAdminToken(f.tokenFile)
 	if err != nil {
@@ -107,9 +116,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, into any) e
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		if failure, ok := errors.AsType[*url.Error](err); ok {
-			err = failure.Err // without the address once more
-		}
+		err = withoutURL(err)
 		if ctx.Err() != nil {
 			return fmt.Errorf("ask the node at %s: %w", c.address, ctx.Err())
 		}
@@ -121,7 +128,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, into any) e
 		return fmt.Errorf("ask the node at %s: read its answer: %w", c.address, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return explainAnswer(c.address, response.StatusCode, body)
+		return explainAnswer("what answers at "+c.address+" (--admin)", response.StatusCode, body)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("what answers at %s is no node of a version that this command knows: %w", c.address, err)
@@ -129,7 +136,17 @@ func (c *adminClient) call(ctx context.Context, method, path string, into any) e
 	return nil
 }
 
-func explainAnswer(address string, status int, body []byte) error {
+// withoutURL takes the address out of an error of a client, where the text around
+// it has it already.
+func withoutURL(err error) error {
+	if failure, ok := errors.AsType[*url.Error](err); ok {
+		return failure.Err
+	}
+	return err
+}
+
+// explainAnswer makes an error of an answer that is none of success.
+func explainAnswer(who string, status int, body []byte) error {
 	var answer struct {
 		Error struct {
 			Code    string `json:"code"`
@@ -138,8 +155,8 @@ func explainAnswer(address string, status int, body []byte) error {
 		} `json:"error"`
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.Error.Code == "" {
-		return fmt.Errorf("what answers at %s with status %d is no node's --admin", address, status)
+		return fmt.Errorf("%s, with status %d, is no node", who, status)
 	}
 	e := answer.Error
-	return fmt.Errorf("%w: %s (%s, status %d, id %s)", errNodeAnswer, e.Message, e.Code, status, e.ID)
+	return &answerError{status: status, code: e.Code, message: e.Message, id: e.ID}
 }

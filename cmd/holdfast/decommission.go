@@ -2,24 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-dev/holdfast/cluster"
 	"github.com/holdfast-dev/holdfast/placement"
-)
-
-const (
-	departurePause = time.Second
-	// departurePatience is how long the node that is asked may be away, for a restart
-	// say, before waiting ends with an error.
-	departurePatience = 30 * time.Second
 )
 
 func newDecommissionCommand(s surroundings) *cobra.Command {
@@ -44,19 +34,20 @@ back with an empty data directory only.`,
 		if err != nil {
 			return err
 		}
-		d := departure{}
-		path := fmt.Sprintf("/nodes/%s/decommission?force=%t", url.PathEscape(args[0]), *force)
-		if err := client.call(cmd.Context(), http.MethodPost, path, &d); err != nil {
+		d, err := client.decommission(cmd.Context(), placement.NodeID(args[0]), *force)
+		if err != nil {
 			return err
 		}
 		if *wait {
-			w := farewell{overview: client.overview, pause: departurePause, patience: departurePatience}
-			if flags.output != "json" {
+			w := farewell{onlooker: client.watch()}
+			if !flags.output.json() {
 				w.tell = s.stdout
 			}
-			if d, err = w.wait(cmd.Context(), d); err != nil {
+			left, err := w.wait(cmd.Context(), []placement.NodeID{d.Node})
+			if err != nil {
 				return err
 			}
+			d = left[0]
 		}
 		return writeDeparture(s.stdout, flags.output, d)
 	}
@@ -75,13 +66,22 @@ func newRecommissionCommand(s surroundings) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var d departure
-		if err := client.call(cmd.Context(), http.MethodPost, "/nodes/"+url.PathEscape(args[0])+"/recommission", &d); err != nil {
+		d, err := client.recommission(cmd.Context(), placement.NodeID(args[0]))
+		if err != nil {
 			return err
 		}
 		return writeDeparture(s.stdout, flags.output, d)
 	}
 	return cmd
+}
+
+func (c *adminClient) decommission(ctx context.Context, node placement.NodeID, force bool) (d departure, err error) {
+	path := fmt.Sprintf("/nodes/%s/decommission?force=%t", url.PathEscape(string(node)), force)
+	return d, c.call(ctx, http.MethodPost, path, &d)
+}
+
+func (c *adminClient) recommission(ctx context.Context, node placement.NodeID) (d departure, err error) {
+	return d, c.call(ctx, http.MethodPost, "/nodes/"+url.PathEscape(string(node))+"/recommission", &d)
 }
 
 // oneNode wants the name of a node, and refuses anything else as a mistake of usage.
@@ -95,8 +95,8 @@ func oneNode(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func writeDeparture(w io.Writer, output string, d departure) error {
-	if output == "json" {
+func writeDeparture(w io.Writer, output *outputFlag, d departure) error {
+	if output.json() {
 		return writeJSON(w, d)
 	}
 	var err error
@@ -109,58 +109,4 @@ func writeDeparture(w io.Writer, output string, d departure) error {
 		_, err = fmt.Fprintf(w, "%s is in the cluster again, with %d replicas.\n", d.Node, d.Replicas)
 	}
 	return err
-}
-
-// farewell waits until a node has left.
-type farewell struct {
-	overview func(context.Context) (cluster.Overview, error)
-	tell     io.Writer // progress; nil: nobody
-	pause    time.Duration
-	patience time.Duration
-}
-
-var errStays = errors.New("the node stays in the cluster: somebody has taken the decommission back")
-
-// wait returns when the cluster does not know the node any more, or says that it
-// has left.
-func (f farewell) wait(ctx context.Context, d departure) (departure, error) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	said, heard := -1, time.Now()
-	for {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return d, errors.New("stopped waiting; the decommission goes on")
-		}
-		o, err := f.overview(ctx)
-		switch {
-		case err == nil:
-			heard = time.Now()
-			d = departureOf(o, d.Node)
-		case time.Since(heard) > f.patience:
-			return d, fmt.Errorf("the decommission goes on, but how far it is cannot be seen: %w", err)
-		}
-		switch {
-		case d.State == "left":
-			return d, nil
-		case d.State != "leaving":
-			return d, errStays
-		case d.Replicas != said && f.tell != nil:
-			said = d.Replicas
-			if _, err := fmt.Fprintf(f.tell, "%s is leaving: %d replicas are left on it\n", d.Node, d.Replicas); err != nil {
-				return d, err
-			}
-		}
-		timer.Reset(f.pause)
-	}
-}
-
-func departureOf(o cluster.Overview, name placement.NodeID) departure {
-	for _, n := range o.Nodes {
-		if n.Name == name {
-			return departure{Node: name, State: n.State, Replicas: n.Replicas}
-		}
-	}
-	return departure{Node: name, State: "left"}
 }

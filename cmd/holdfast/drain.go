@@ -28,7 +28,7 @@ SIGTERM does the same by itself; this is for who wants to look before the stop.`
 		if err := client.call(cmd.Context(), http.MethodPost, "/drain", &d); err != nil {
 			return err
 		}
-		if flags.output == "json" {
+		if flags.output.json() {
 			return writeJSON(s.stdout, d)
 		}
 		_, err = fmt.Fprintf(s.stdout, "The node at %s is drained: it owns %d shards. It may be stopped.\n", client.address, d.Owned)

@@ -89,6 +89,7 @@ func newRootCommand(s surroundings) *cobra.Command {
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newServeCommand(s), newStatusCommand(s), newMembersCommand(s), newShardsCommand(s), newDrainCommand(s),
-		newDecommissionCommand(s), newRecommissionCommand(s), newUnquarantineCommand(s), newVersionCommand())
+		newDecommissionCommand(s), newRecommissionCommand(s), newScaleDownCommand(s), newUnquarantineCommand(s), newCheckCommand(s),
+		newMakeSecretCommand(s), newVersionCommand())
 	return root
 }

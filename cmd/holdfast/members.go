@@ -30,7 +30,7 @@ node did not say is shown as ?.`,
 		if err != nil {
 			return err
 		}
-		if flags.output == "json" {
+		if flags.output.json() {
 			return writeJSON(s.stdout, o.Nodes)
 		}
 		var t table

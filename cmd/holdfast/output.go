@@ -6,7 +6,27 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/spf13/pflag"
 )
+
+// outputFlag says for whom a command prints.
+type outputFlag string
+
+func addOutputFlag(flags *pflag.FlagSet) *outputFlag {
+	o := new(outputFlag)
+	flags.StringVarP((*string)(o), "output", "o", "table", "table for people, json for programs")
+	return o
+}
+
+func (o *outputFlag) validate() error {
+	if *o != "table" && *o != "json" {
+		return fmt.Errorf("--output is %q: want table or json", *o)
+	}
+	return nil
+}
+
+func (o *outputFlag) json() bool { return *o == "json" }
 
 // table is columns for people. The first row is the header.
 type table [][]string

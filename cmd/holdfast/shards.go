@@ -32,7 +32,7 @@ what a node did not say.`,
 		if err != nil {
 			return err
 		}
-		if flags.output == "json" {
+		if flags.output.json() {
 			return writeJSON(s.stdout, o.Shards)
 		}
 		var t table

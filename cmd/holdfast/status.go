@@ -128,8 +128,8 @@ func shardProblems(s cluster.ShardOverview) (problems []string) {
 	return problems
 }
 
-func (s clusterSummary) write(w io.Writer, output string) error {
-	if output == "json" {
+func (s clusterSummary) write(w io.Writer, output *outputFlag) error {
+	if output.json() {
 		return writeJSON(w, s)
 	}
 	var states []string

@@ -53,7 +53,7 @@ Without an object, list those that are quarantined in the shards that the node o
 		if err := client.call(cmd.Context(), http.MethodPost, path, &done); err != nil {
 			return err
 		}
-		if flags.output == "json" {
+		if flags.output.json() {
 			return writeJSON(s.stdout, done)
 		}
 		_, err = fmt.Fprintf(s.stdout, "%s %s has no strikes any more: it runs with the next call.\n", done.Class, done.label())
@@ -69,8 +69,8 @@ func (p pardoned) label() string {
 	return p.ID
 }
 
-func (v quarantineView) write(s surroundings, output string) error {
-	if output == "json" {
+func (v quarantineView) write(s surroundings, output *outputFlag) error {
+	if output.json() {
 		return writeJSON(s.stdout, v)
 	}
 	var t table
