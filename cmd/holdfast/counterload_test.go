@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfast-dev/holdfast/cluster"
+	"github.com/holdfast-dev/holdfast/objects/history"
 )
 
 // Size of a counterLoad.
@@ -32,7 +33,7 @@ type counterLoad struct {
 	cluster *processCluster
 	client  *http.Client
 	objects []string // hexadecimal IDs
-	history *history
+	history *history.History
 
 	doors            atomic.Pointer[[]string] // base URLs of the nodes that clients talk to
 	planned          atomic.Bool              // nothing happens that a client may notice
@@ -46,7 +47,7 @@ type counterLoad struct {
 // startCounterLoad makes the counters through the first node and starts their clients.
 func startCounterLoad(t *testing.T, c *processCluster) *counterLoad {
 	t.Helper()
-	l := &counterLoad{t: t, cluster: c, client: newClient(t, nil), history: &history{}}
+	l := &counterLoad{t: t, cluster: c, client: newClient(t, nil), history: &history.History{}}
 	for range loadObjects {
 		l.objects = append(l.objects, newObject(t, l.client, c.nodes[0].clients, "Counter"))
 	}
@@ -68,7 +69,7 @@ func (l *counterLoad) write(ctx context.Context, object string, turn int) {
 		doors := *l.doors.Load()
 		door := doors[turn%len(doors)]
 		began := time.Now()
-		w := l.history.begin(object, "")
+		w := l.history.Begin(object, "")
 		data, err := tryCall(ctx, l.client, http.MethodPost, door+"/ids/Counter/"+object+"/increment", "")
 		var answer struct{ Value int64 }
 		if err == nil {
@@ -93,12 +94,12 @@ func (l *counterLoad) done(door string, w int, number int64, err error) {
 	isStatus := errors.As(err, &status)
 	switch {
 	case err == nil:
-		l.history.end(w, number)
+		l.history.End(w, number)
 	case !slices.Contains(*l.doors.Load(), door): // it was on its way when the door was given up
 	case l.planned.Load():
 		l.t.Errorf("a client of %s: %v, want no failure", door, err)
 	case isStatus && status.status == http.StatusServiceUnavailable:
-		l.history.refuse(w)
+		l.history.Refuse(w)
 		l.refused.Add(1)
 	case isStatus && status.status == http.StatusGatewayTimeout && strings.Contains(status.body, "outcome_unknown"):
 		l.unknown.Add(1)
@@ -156,12 +157,12 @@ func (l *counterLoad) stop() {
 	l.t.Helper()
 	l.cancel()
 	l.clients.Wait()
-	writes := byObject(l.history.copy())
+	writes := history.ByObject(l.history.Copy())
 	for _, object := range l.objects {
 		var answer struct{ Value int64 }
 		if err := fetch(l.t.Context(), l.client, l.cluster.nodes[0].clients+"/ids/Counter/"+object+"/get", &answer); err != nil {
 			l.t.Error(err)
-		} else if err := checkCounter(writes[object], answer.Value); err != nil {
+		} else if err := history.CheckCounter(writes[object], answer.Value).Err(); err != nil {
 			l.t.Error(err)
 		}
 	}

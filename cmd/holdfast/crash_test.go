@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/holdfast-dev/holdfast/actor"
+	"github.com/holdfast-dev/holdfast/objects/history"
 )
 
 // crashDisk is a memory disk that notes, at syncs, what a power loss just before
@@ -24,14 +26,14 @@ type crashDisk struct {
 	every   int        // a crash at every so-manyth sync; 0 = none
 	syncs   int
 	lies    bool // a sync does nothing and says that it did
-	history *history
+	history *history.History
 	crashes []crash
 }
 
 // crash is what a power loss at one moment leaves, and what clients were told.
 type crash struct {
 	disk    *vfs.MemFS
-	history []write
+	history []history.Op
 }
 
 const maxCrashes = 40 // noted in one run
@@ -41,7 +43,7 @@ func newCrashDisk() *crashDisk {
 	return &crashDisk{FS: mem, mem: mem}
 }
 
-func (d *crashDisk) noteCrashes(every int, h *history, lies bool) {
+func (d *crashDisk) noteCrashes(every int, h *history.History, lies bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.every, d.history, d.lies = every, h, lies
@@ -53,9 +55,9 @@ func (d *crashDisk) syncing() bool {
 	defer d.mu.Unlock()
 	d.syncs++
 	if d.every > 0 && d.syncs%d.every == 0 && len(d.crashes) < maxCrashes {
-		before := d.history.copy()
+		before := d.history.Copy()
 		disk := d.mem.CrashClone(vfs.CrashCloneCfg{})
-		d.crashes = append(d.crashes, crash{disk: disk, history: atCrash(before, d.history.copy())})
+		d.crashes = append(d.crashes, crash{disk: disk, history: atCrash(before, d.history.Copy())})
 	}
 	return !d.lies
 }
@@ -130,7 +132,7 @@ func (r crashRun) run(t *testing.T) error {
 		m.parts.wrapCommitter = func(c actor.Committer) actor.Committer { return faultyCommitter{c, r.faults} }
 	}
 	m.start()
-	h := &history{}
+	h := &history.History{}
 	disk.noteCrashes(r.every, h, r.lies)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -143,7 +145,7 @@ func (r crashRun) run(t *testing.T) error {
 	}
 	disk.noteCrashes(0, h, r.lies)
 	stopLoad()
-	errs := []error{l.wait(), checkHistory(ctx, newClient(t, m.dial()), m.url, h.copy())}
+	errs := []error{l.wait(), checkHistory(ctx, newClient(t, m.dial()), m.url, h.Copy())}
 	m.stop()
 
 	m.parts.wrapCommitter = nil
@@ -220,4 +222,16 @@ func TestPowerLossCatches(t *testing.T) {
 			}
 		})
 	}
+}
+
+// atCrash gives the history of a world that ended at some moment between the two
+// copies: only what was acknowledged before counts as acknowledged.
+func atCrash(before, after []history.Op) []history.Op {
+	world := slices.Clone(after)
+	for i := range world {
+		if i >= len(before) || !before[i].Acknowledged() {
+			world[i].Ended, world[i].Number = time.Time{}, 0
+		}
+	}
+	return world
 }

@@ -29,7 +29,7 @@ func TestFailover(t *testing.T) {
 			}
 			f.stop()
 			t.Logf("%s, %d rounds: from the signal to a shard's first acknowledged write: %s; %d writes, %d unknown, %d refused",
-				how.name, how.rounds, summary(f.gaps), len(f.history.copy()), f.unknown.Load(), f.refused.Load())
+				how.name, how.rounds, summary(f.gaps), len(f.history.Copy()), f.unknown.Load(), f.refused.Load())
 		})
 	}
 }
@@ -86,8 +86,8 @@ func (f *failover) round(how failure, victim int) {
 func (f *failover) wake(p *process) {
 	var asking sync.WaitGroup
 	least := make(map[string]int64)
-	for _, w := range f.history.copy() {
-		least[w.object] = max(least[w.object], w.number)
+	for _, w := range f.history.Copy() {
+		least[w.Object] = max(least[w.Object], w.Number)
 	}
 	for _, object := range f.objects {
 		asking.Go(func() {

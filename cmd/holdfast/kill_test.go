@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-dev/holdfast/objects/history"
 )
 
 // The real binary is killed in the middle of a load, again and again on the same
@@ -14,7 +16,7 @@ import (
 // is given twice.
 func TestKill(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	h := &history{}
+	h := &history.History{}
 	for round := range *kills {
 		p := startProcess(t, dir)
 		verify(t, p, h, round)
@@ -40,11 +42,11 @@ func TestKill(t *testing.T) {
 	p.stop(t, syscall.SIGTERM)
 }
 
-func verify(t *testing.T, p *process, h *history, round int) {
+func verify(t *testing.T, p *process, h *history.History, round int) {
 	t.Helper()
-	writes := h.copy()
+	writes := h.Copy()
 	if err := checkHistory(t.Context(), newClient(t, nil), p.clients, writes); err != nil {
 		t.Fatalf("after %d kills: %v\n%s", round, err, p.stderr)
 	}
-	t.Logf("after %d kills: %d writes on %d objects agree with what clients were told", round, len(writes), len(byObject(writes)))
+	t.Logf("after %d kills: %d writes on %d objects agree with what clients were told", round, len(writes), len(history.ByObject(writes)))
 }

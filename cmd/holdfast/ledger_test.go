@@ -283,3 +283,13 @@ func TestLedgerCheck(t *testing.T) {
 		checkVerdict(t, test.name, (&ledger{moment: 9, lines: test.lines}).check(), test.want)
 	}
 }
+
+func checkVerdict(t *testing.T, name string, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("%s: %v, want no error", name, err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("%s: error %v, want one with %q", name, err, want)
+	}
+}

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/holdfast-dev/holdfast/objects/history"
 )
 
 // Size of the load.
@@ -33,7 +35,7 @@ type load struct {
 	url     string
 	client  *http.Client
 	dialer  *websocket.Dialer
-	history *history
+	history *history.History
 	prefix  string // makes tokens and rooms unlike those of other runs
 	enough  int64
 	reached chan struct{} // closed when enough writes have an answer
@@ -47,7 +49,7 @@ type load struct {
 
 // startLoad runs clients until ctx ends or the node goes away. They use dial, or
 // the real network if it is nil.
-func startLoad(ctx context.Context, t *testing.T, url string, dial dialFunc, h *history, prefix string, enough int64) *load {
+func startLoad(ctx context.Context, t *testing.T, url string, dial dialFunc, h *history.History, prefix string, enough int64) *load {
 	t.Helper()
 	l := &load{
 		url: url, client: newClient(t, dial), dialer: &websocket.Dialer{NetDialContext: dial},
@@ -92,10 +94,10 @@ func (l *load) done(write int, number int64, err error) bool {
 	}
 	switch {
 	case err == nil:
-		l.history.end(write, number)
+		l.history.End(write, number)
 		return true
 	case errors.As(err, &status) && status.status == http.StatusServiceUnavailable:
-		l.history.refuse(write)
+		l.history.Refuse(write)
 		return true
 	case errors.As(err, &status) && status.status == http.StatusGatewayTimeout && strings.Contains(status.body, "outcome_unknown"):
 		return true
@@ -114,7 +116,7 @@ func (l *load) done(write int, number int64, err error) bool {
 func (l *load) increment(ctx context.Context) {
 	for ctx.Err() == nil {
 		object := "Counter/" + strconv.Itoa(rand.IntN(loadCounters))
-		write := l.history.begin(object, "")
+		write := l.history.Begin(object, "")
 		var answer struct{ Value int64 }
 		err := l.call(ctx, object+"/increment", "", &answer)
 		if !l.done(write, answer.Value, err) {
@@ -127,7 +129,7 @@ func (l *load) appendEvents(ctx context.Context, worker int) {
 	for i := 0; ctx.Err() == nil; i++ {
 		const object = "EventStore/log"
 		token := fmt.Sprintf("%s-%d-%d", l.prefix, worker, i)
-		write := l.history.begin(object, token)
+		write := l.history.Begin(object, token)
 		var answer struct{ Version int64 }
 		err := l.call(ctx, object+"/events", fmt.Sprintf(`{"eventType":"load","data":%q}`, token), &answer)
 		if !l.done(write, answer.Version, err) {
@@ -164,7 +166,7 @@ func (l *load) speakIn(ctx context.Context, object string, speaker int) bool {
 	defer stop()
 	for i := range messagesOfSpeaker {
 		token := fmt.Sprintf("%d-%d", speaker, i)
-		write := l.history.begin(object, token)
+		write := l.history.Begin(object, token)
 		if !l.done(write, 0, say(socket, token)) {
 			return false
 		}
@@ -190,16 +192,16 @@ func say(socket *websocket.Conn, text string) error {
 
 // checkHistory asks a node for all that clients have written and gives what does
 // not agree with what they were told.
-func checkHistory(ctx context.Context, client *http.Client, url string, history []write) error {
+func checkHistory(ctx context.Context, client *http.Client, url string, ops []history.Op) error {
 	var errs []error
-	for object, writes := range byObject(history) {
+	for object, writes := range history.ByObject(ops) {
 		class, _, _ := strings.Cut(object, "/")
 		var err error
 		switch class {
 		case "Counter":
 			var stored struct{ Value int64 }
 			if err = fetch(ctx, client, url+"/objects/"+object+"/get", &stored); err == nil {
-				err = checkCounter(writes, stored.Value)
+				err = history.CheckCounter(writes, stored.Value).Err()
 			}
 		case "EventStore":
 			var stored struct {
@@ -209,20 +211,20 @@ func checkHistory(ctx context.Context, client *http.Client, url string, history 
 				}
 			}
 			if err = fetch(ctx, client, url+"/objects/"+object+"/events", &stored); err == nil {
-				var log []entry
+				var log []history.Entry
 				for _, event := range stored.Events {
-					log = append(log, entry{event.Data, event.Version})
+					log = append(log, history.Entry{Token: event.Data, Number: event.Version})
 				}
-				err = checkLog(writes, log)
+				err = history.CheckLog(writes, log).Err()
 			}
 		case "ChatRoom":
 			var stored struct{ Messages []struct{ Text string } }
 			if err = fetch(ctx, client, url+"/objects/"+object+"/messages", &stored); err == nil {
-				var log []entry
+				var log []history.Entry
 				for _, message := range stored.Messages {
-					log = append(log, entry{token: message.Text})
+					log = append(log, history.Entry{Token: message.Text})
 				}
-				err = checkLog(writes, log)
+				err = history.CheckLog(writes, log).Err()
 			}
 		default:
 			err = fmt.Errorf("object %s: nobody knows how to check it", object)

@@ -29,17 +29,17 @@ func TestRollingRestart(t *testing.T) {
 		l.settled(3, -1)
 	}
 	l.stop()
-	t.Logf("slowest write of each shard while it moved away: %s; %d writes", summary(pauses), len(l.history.copy()))
+	t.Logf("slowest write of each shard while it moved away: %s; %d writes", summary(pauses), len(l.history.Copy()))
 }
 
 // slowest gives the longest write of each of the shards that had not ended at a
 // moment; it waits until those under way have.
 func (l *counterLoad) slowest(shards []int, since time.Time) []time.Duration {
 	longest := make(map[int]time.Duration)
-	for _, w := range l.history.copy() {
-		if w.acknowledged() && w.ended.After(since) {
-			shard := shardOfHex(w.object)
-			longest[shard] = max(longest[shard], w.ended.Sub(w.begun))
+	for _, w := range l.history.Copy() {
+		if w.Acknowledged() && w.Ended.After(since) {
+			shard := shardOfHex(w.Object)
+			longest[shard] = max(longest[shard], w.Ended.Sub(w.Begun))
 		}
 	}
 	var all []time.Duration
@@ -79,5 +79,5 @@ func TestGrowAndShrink(t *testing.T) {
 		c.nodes[i] = nil
 	}
 	l.stop()
-	t.Logf("%d writes", len(l.history.copy()))
+	t.Logf("%d writes", len(l.history.Copy()))
 }
