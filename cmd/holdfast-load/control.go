@@ -63,7 +63,7 @@ func controlHandler(l *load) http.Handler {
 			return
 		}
 		line := l.tally.line()
-		l.tally.mark(strings.TrimSpace(string(name)))
+		l.tally.mark(strings.TrimSpace(string(name)), r.URL.Query().Has("planned"))
 		fmt.Fprintln(w, line)
 	})
 	mux.HandleFunc("POST /finish", func(w http.ResponseWriter, r *http.Request) {
@@ -82,13 +82,18 @@ func controlHandler(l *load) http.Handler {
 func mark(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("holdfast-load mark", flag.ContinueOnError)
 	address := flags.String("control", defaultControl, "where the run takes marks")
+	planned := flags.Bool("planned", false, "no client of the first door may notice the step: calls that fail are a mistake")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
 		return errors.New("mark wants one name, of the step that begins")
 	}
-	answer, err := tellControl(ctx, *address, "/mark", flags.Arg(0), controlTimeout)
+	path := "/mark"
+	if *planned {
+		path += "?planned"
+	}
+	answer, err := tellControl(ctx, *address, path, flags.Arg(0), controlTimeout)
 	if err == nil {
 		_, err = out.Write(answer)
 	}

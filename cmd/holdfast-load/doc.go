@@ -16,8 +16,12 @@
 // during which step:
 //
 //	holdfast-load --url http://127.0.0.1:8080 --control 127.0.0.1:8099 &
-//	holdfast-load mark "stop node 2"
+//	holdfast-load mark "kill node 2"
+//	holdfast-load mark --planned "stop node 3"
 //	holdfast-load finish
+//
+// In a planned step no call through the first --url may fail, nor end so that
+// nobody knows; if one does, the exit code is 1, too.
 //
 // Each --url is a door: an address with clients of its own, who never go to
 // another. One for a service and one for each node behind it show how much of a

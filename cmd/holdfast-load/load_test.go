@@ -136,7 +136,7 @@ func TestMarkAndFinish(t *testing.T) {
 	case err := <-done:
 		t.Fatalf("the run has ended: %v", err)
 	}
-	if err := mark(t.Context(), []string{"--control", address, "the step"}, io.Discard); err != nil {
+	if err := mark(t.Context(), []string{"--control", address, "--planned", "the step"}, io.Discard); err != nil {
 		t.Error(err)
 	}
 	var last bytes.Buffer
@@ -150,7 +150,7 @@ func TestMarkAndFinish(t *testing.T) {
 	if err := json.Unmarshal(last.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Steps) != 2 || r.Steps[1].Name != "the step" || r.Steps[0].Seconds <= 0 {
+	if len(r.Steps) != 2 || r.Steps[1].Name != "the step" || !r.Steps[1].Planned || r.Steps[0].Planned || r.Steps[0].Seconds <= 0 {
 		t.Errorf("finish gives the steps %+v, want the start and the one marked", r.Steps)
 	}
 	if !strings.Contains(out.String(), "the step") || !strings.Contains(out.String(), "is there, once and in order") {
@@ -164,6 +164,34 @@ func TestMarkAndFinish(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s = nil, want an error", what)
 		}
+	}
+}
+
+// What a client of the first door notices of a planned step is a mistake, what
+// others notice, or in other steps, is none.
+func TestNoticed(t *testing.T) {
+	o, err := parseOptions([]string{"--url", "http://service", "--url", "http://pod"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoad(o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, unknown := outcome{fate: fateRefused, cause: "503"}, outcome{fate: fateUnknown, cause: "504"}
+	l.tally.called("service", time.Now(), outcome{fate: fateDone})
+	l.tally.called("service", time.Now(), refused)
+	l.tally.mark("delete", true)
+	l.tally.called("pod", time.Now(), refused)
+	if r := l.makeReport(verdict{}); r.Noticed != 0 || r.err() != nil {
+		t.Errorf("%d noticed, %v, want none", r.Noticed, r.err())
+	}
+	l.tally.called("service", time.Now(), refused)
+	l.tally.called("service", time.Now(), unknown)
+	l.tally.mark("kill", false)
+	l.tally.called("service", time.Now(), unknown)
+	if r := l.makeReport(verdict{}); r.Noticed != 2 || r.err() == nil {
+		t.Errorf("%d noticed, %v, want 2 and an error", r.Noticed, r.err())
 	}
 }
 

@@ -25,6 +25,9 @@ type report struct {
 	Steps   []stepReport `json:"steps"`
 	Total   stepReport   `json:"total"`
 
+	Door    string `json:"door"`    // the first
+	Noticed int    `json:"noticed"` // its calls in planned steps that failed or are unknown
+
 	Unread   []string `json:"unread"`   // objects that could not be checked
 	Findings []string `json:"findings"` // promises that were broken; at most 20 are spelt out
 	Broken   int      `json:"broken"`   // how many there are
@@ -34,6 +37,7 @@ type report struct {
 type stepReport struct {
 	Name    string       `json:"name"`
 	Begun   time.Time    `json:"begun"`
+	Planned bool         `json:"planned"` // no client of the first door may notice it
 	Seconds float64      `json:"seconds"`
 	Doors   []doorReport `json:"doors"`
 
@@ -90,7 +94,7 @@ func quantilesOf(values []time.Duration) quantiles {
 // makeReport puts together what was counted and what the checks have found.
 func (l *load) makeReport(v verdict) *report {
 	now := time.Now()
-	r := &report{Seconds: now.Sub(l.begun).Seconds(), Objects: len(l.objects), Sockets: l.options.sockets, Unread: v.unread}
+	r := &report{Seconds: now.Sub(l.begun).Seconds(), Objects: len(l.objects), Sockets: l.options.sockets, Door: l.doors[0].name, Unread: v.unread}
 	l.tally.mu.Lock()
 	defer l.tally.mu.Unlock()
 	all := l.tally.total()
@@ -101,6 +105,9 @@ func (l *load) makeReport(v verdict) *report {
 			end = l.tally.steps[i+1].begun
 		}
 		r.Steps = append(r.Steps, s.report(end))
+		if c := s.doors[r.Door]; s.planned {
+			r.Noticed += c.failed + c.unknown
+		}
 	}
 	for _, violation := range v.violations {
 		lost := 0
@@ -120,7 +127,7 @@ func (l *load) makeReport(v verdict) *report {
 
 func (s *step) report(end time.Time) stepReport {
 	r := stepReport{
-		Name: s.name, Begun: s.begun, Seconds: end.Sub(s.begun).Seconds(), Gap: s.gap.Seconds(),
+		Name: s.name, Begun: s.begun, Planned: s.planned, Seconds: end.Sub(s.begun).Seconds(), Gap: s.gap.Seconds(),
 		ObjectGaps: quantilesOf(slices.Collect(maps.Values(s.objectGaps))), Talk: s.talk.report(),
 	}
 	for _, door := range slices.Sorted(maps.Keys(s.doors)) {
@@ -197,6 +204,9 @@ func (r *report) err() error {
 	}
 	if len(r.Unread) > 0 {
 		errs = append(errs, fmt.Errorf("%d objects could not be checked", len(r.Unread)))
+	}
+	if r.Noticed > 0 {
+		errs = append(errs, fmt.Errorf("%d calls of clients of %s failed, or are unknown, in planned steps", r.Noticed, r.Door))
 	}
 	if done := r.done(); done == 0 {
 		errs = append(errs, errors.New("no call was answered: is there a node at every --url?"))

@@ -11,9 +11,13 @@ import (
 func (r *report) tables() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STEP\tTOOK\tLOST\tBROKEN\tGAP\tGAP OF AN OBJECT P50\tP99\tMAX") //nolint:errcheck // into memory
+	fmt.Fprintln(w, "STEP\tPLANNED\tTOOK\tLOST\tBROKEN\tGAP\tGAP OF AN OBJECT P50\tP99\tMAX") //nolint:errcheck // into memory
 	for _, s := range append(r.Steps, r.Total) {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", s.Name, seconds(s.Seconds), s.Lost, s.Broken, //nolint:errcheck // into memory
+		planned := ""
+		if s.Planned {
+			planned = "yes"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", s.Name, planned, seconds(s.Seconds), s.Lost, s.Broken, //nolint:errcheck // into memory
 			seconds(s.Gap), seconds(s.ObjectGaps.P50), seconds(s.ObjectGaps.P99), seconds(s.ObjectGaps.Max))
 	}
 	fmt.Fprintln(w, "\nSTEP\tDOOR\tCALLS\tFAILED\tAGAIN\tUNKNOWN\tP50\tP99\tMAX\tCAUSES") //nolint:errcheck // into memory

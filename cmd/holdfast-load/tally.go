@@ -19,10 +19,11 @@ type tally struct {
 
 // step is a part of the run, from a mark to the next.
 type step struct {
-	name  string
-	begun time.Time
-	doors map[string]*doorCount
-	talk  talkCount
+	name    string
+	begun   time.Time
+	planned bool // no client of the first door may notice it
+	doors   map[string]*doorCount
+	talk    talkCount
 
 	gap        time.Duration            // longest time in which no write was acknowledged
 	objectGaps map[string]time.Duration // the same for each object
@@ -55,20 +56,20 @@ func newTally(doors, objects []string) *tally {
 	t := &tally{doors: doors, objects: objects}
 	now := time.Now()
 	t.gaps = newGaps(now)
-	t.markAt("start", now)
+	t.markAt("start", false, now)
 	return t
 }
 
 // mark begins a step.
-func (t *tally) mark(name string) {
+func (t *tally) mark(name string, planned bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.markAt(name, time.Now())
+	t.markAt(name, planned, time.Now())
 }
 
-func (t *tally) markAt(name string, now time.Time) {
+func (t *tally) markAt(name string, planned bool, now time.Time) {
 	s := &step{
-		name: name, begun: now, objectGaps: make(map[string]time.Duration),
+		name: name, begun: now, planned: planned, objectGaps: make(map[string]time.Duration),
 		doors: make(map[string]*doorCount), talk: talkCount{causes: make(map[string]int)},
 	}
 	for _, door := range t.doors {

@@ -13,7 +13,7 @@ func TestTallySteps(t *testing.T) {
 		c := newTally([]string{"a", "b"}, []string{"x"})
 		begun := time.Now()
 		time.Sleep(time.Second)
-		c.mark("next")
+		c.mark("next", false)
 		c.called("a", begun, outcome{fate: fateUnknown, cause: "lost"})
 		c.called("b", time.Now(), outcome{fate: fateDone})
 		c.called("b", time.Now(), outcome{fate: fateRefused, cause: "503"})
@@ -48,9 +48,9 @@ func TestTallyGaps(t *testing.T) {
 		}
 		after(1, func() { c.wrote("x") })
 		after(0, func() { c.wrote("y") })
-		after(2, func() { c.mark("cut") })
+		after(2, func() { c.mark("cut", false) })
 		after(3, func() { c.wrote("x") }) // 5 s after its last one
-		after(0, func() { c.mark("heal") })
+		after(0, func() { c.mark("heal", false) })
 		after(1, func() { c.wrote("x") })
 		after(1, c.end) // y had 7 s in all
 		type gap struct{ any, x, y int }
