@@ -34,9 +34,15 @@ func (act *activation) amendsLocked(cause error, culprit *event, unstarted []*ev
 		}
 		b.Alarm = act.alarm.run.failure()
 	case EventClose:
-		b.Sockets = []SocketChange{{Op: SocketClosed, Socket: culprit.closes()}}
+		if culprit.subject == nil {
+			return nil // it had not come to the object's code
+		}
+		b.Sockets = []SocketChange{{Op: SocketClosed, Socket: culprit.subject.id}}
 	case EventMessage:
-		b.Sockets = []SocketChange{{Op: SocketMessage, Socket: culprit.socket, Number: culprit.number}}
+		if culprit.subject == nil {
+			return nil // likewise
+		}
+		b.Sockets = []SocketChange{{Op: SocketMessage, Socket: culprit.subject.id, Number: culprit.number}}
 	default:
 		return nil
 	}

@@ -109,7 +109,7 @@ func (act *activation) attachLocked(a attachment) {
 func (act *activation) goneLocked(sockets []SocketID, missed []Frame) (gone []SocketID) {
 	for _, id := range sockets {
 		closes := func(f Frame) bool { return f.Kind == FrameClose && f.Socket == id }
-		if act.sockets.byID[id] == nil && !slices.ContainsFunc(missed, closes) && !act.sockets.isDeparting(id, act.view.committed) {
+		if act.sockets.byConn[id] == nil && !slices.ContainsFunc(missed, closes) && !act.sockets.isDeparting(id, act.view.committed) {
 			gone = append(gone, id)
 		}
 	}

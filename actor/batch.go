@@ -66,6 +66,7 @@ const (
 	SocketClosed  SocketOp = 2 // gone, or closed by the object
 	SocketAttach  SocketOp = 3 // Attachment replaces the one before; nil removes it
 	SocketMessage SocketOp = 4 // message number Number has taken effect
+	SocketSession SocketOp = 5 // belongs to Session, its client is at Conn, whose last message that took effect was Number
 )
 
 // SocketChange is one change to one socket.
@@ -76,6 +77,8 @@ type SocketChange struct {
 	Protocol   string
 	Attachment []byte
 	Number     uint64
+	Session    Session
+	Conn       SocketID
 }
 
 // AutoChange sets (Reply) or removes (nil) the object's automatic reply.

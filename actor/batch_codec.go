@@ -131,6 +131,9 @@ func (b *Batch) encodedBytes() int {
 func socketChangeBytes(c *SocketChange) int {
 	const number = 5
 	n := minSocketBytes + len(c.Protocol) + len(c.Attachment) + 3*number
+	if c.Op == SocketSession {
+		n += len(c.Session) + len(c.Conn)
+	}
 	for _, tag := range c.Tags {
 		n += len(tag) + number
 	}
@@ -222,6 +225,10 @@ func appendSocketChange(dst []byte, c *SocketChange) []byte {
 		}
 		return appendOptional(dst, c.Attachment)
 	case SocketMessage:
+		return binary.AppendUvarint(dst, c.Number)
+	case SocketSession:
+		dst = append(dst, c.Session[:]...)
+		dst = append(dst, c.Conn[:]...)
 		return binary.AppendUvarint(dst, c.Number)
 	default:
 		panic(fmt.Sprintf("actor: batch with socket op %d", c.Op))
@@ -337,6 +344,10 @@ func (b *Batch) decodeSockets(r *fieldReader) {
 		case SocketAttach:
 			c.Attachment = r.optional(maxBlobBytes)
 		case SocketMessage:
+			c.Number = r.uvarint()
+		case SocketSession:
+			copy(c.Session[:], r.fixed(len(c.Session)))
+			copy(c.Conn[:], r.fixed(len(c.Conn)))
 			c.Number = r.uvarint()
 		default:
 			r.fail()

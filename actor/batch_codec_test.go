@@ -34,6 +34,7 @@ func fullBatch() *Batch {
 			{Op: SocketAttach, Socket: socket, Attachment: []byte{1, 2}},
 			{Op: SocketAttach, Socket: socket, Attachment: []byte{}},
 			{Op: SocketAttach, Socket: socket},
+			{Op: SocketSession, Socket: socket, Session: Session{0: 1, 31: 2}, Conn: NewSocketID(8, 10), Number: 300},
 			{Op: SocketClosed, Socket: socket},
 		},
 		Auto:  &AutoChange{Reply: &AutoReply{Request: "ping", Reply: "pong"}},
@@ -153,7 +154,7 @@ func TestAppendPanicsOnWhatNobodyCouldDecode(t *testing.T) {
 		"empty request key": {Keyed: []KeyedChange{{Op: KeyedStarted}}},
 		"long request key":  {Keyed: []KeyedChange{{Op: KeyedStarted, Key: long}}},
 		"no answer":         {Keyed: []KeyedChange{{Op: KeyedAnswered, Key: "k"}}},
-		"socket op":         {Sockets: []SocketChange{{Op: 5}}},
+		"socket op":         {Sockets: []SocketChange{{Op: 6}}},
 	} {
 		func() {
 			defer func() {

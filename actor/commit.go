@@ -101,8 +101,8 @@ func (act *activation) takeLocked(ev *event) *Batch {
 	b := &Batch{Object: act.target.ID, Alarm: act.changes.alarm, Auto: act.changes.auto}
 	act.postLocked(b)
 	b.Sockets = act.changes.sockets
-	if ev.kind == EventMessage && act.sockets.byID[ev.socket] != nil && first {
-		b.Sockets = append(b.Sockets, SocketChange{Op: SocketMessage, Socket: ev.socket, Number: ev.number})
+	if socket := act.sockets.byConn[ev.socket]; ev.kind == EventMessage && socket != nil && first {
+		b.Sockets = append(b.Sockets, SocketChange{Op: SocketMessage, Socket: socket.id, Number: ev.number})
 	}
 	act.recordKeyLocked(b)
 	// What is kept under a request key alone needs no record of the object.
@@ -146,8 +146,8 @@ func (act *activation) changeOutboxLocked(f func(o *outbox)) {
 func (act *activation) cutLocked(gateway uint64) {
 	var cut []SocketID
 	for _, socket := range act.sockets.list {
-		if socket.id.Gateway() == gateway {
-			cut = append(cut, socket.id)
+		if socket.conn.Gateway() == gateway {
+			cut = append(cut, socket.conn)
 		}
 	}
 	host, object := act.host, act.target.ID

@@ -80,27 +80,34 @@ func (h *Host) call(r *http.Request, target Target, ownership uint64, socket Soc
 	if err != nil {
 		return err
 	}
+	session, r, err := sessionOf(r, socket)
+	if err != nil {
+		return err
+	}
 	ev := &event{kind: EventRequest, size: int64(len(whole)), name: target.Name, under: ownership, key: key, fail: a.fail, skip: a.abandoned}
 	ev.body = func(ctx context.Context, ev *event) {
-		ev.act.handle(ctx, ev, r, socket, whole, pump, a)
+		w := &responseWriter{act: ev.act, ev: ev, ctx: ctx, answer: a, upgrade: socket, session: session, head: r.Method == http.MethodHead, header: make(http.Header)}
+		ev.act.handle(w, r, whole, pump)
 	}
 	_, err = h.deliver(target, ev)
 	return err
 }
 
-func (act *activation) handle(ctx context.Context, ev *event, r *http.Request, socket SocketID, whole []byte, pump *bodyPump, a *answer) {
-	if !act.claim(ev, a) {
+func (act *activation) handle(w *responseWriter, r *http.Request, whole []byte, pump *bodyPump) {
+	if !act.claim(w.ev, w.answer) {
 		return
 	}
-	r = r.WithContext(ctx)
+	r = r.WithContext(w.ctx)
 	r.Body = wholeBody(whole)
 	if pump != nil {
 		if pump.conn == nil {
 			defer pump.stop() // nobody else waits for what another object still sends
 		}
-		r.Body = &streamedBody{act: act, ctx: ctx, pump: pump}
+		r.Body = &streamedBody{act: act, ctx: w.ctx, pump: pump}
 	}
-	w := &responseWriter{act: act, ev: ev, ctx: ctx, answer: a, upgrade: socket, head: r.Method == http.MethodHead, header: make(http.Header)}
+	if w.resume(r) {
+		return
+	}
 	act.object.ServeHTTP(w, r)
 	w.finish()
 }

@@ -33,7 +33,7 @@ func (act *activation) end(cause error, culprit *event) {
 	} else {
 		act.heirs = slices.DeleteFunc(queued, func(ev *event) bool {
 			// The next activation makes the close of a lost socket anew; a pardon is done.
-			over := ev.lostSocket != nil || ev.kind == EventPardon && errors.Is(cause, errPardoned)
+			over := ev.subject != nil || ev.kind == EventPardon && errors.Is(cause, errPardoned)
 			if over {
 				orphaned = append(orphaned, ev)
 			}

@@ -70,6 +70,8 @@ var (
 	ErrBodyTimeout = errors.New("actor: the request body did not arrive in time")
 	// ErrBody means that the request's body could not be read; nothing ran.
 	ErrBody = errors.New("actor: the request body could not be read")
+	// ErrSession refuses a session key; nothing ran.
+	ErrSession = fmt.Errorf("actor: a session key is %d to %d letters, digits, '-' or '_', given once", minSessionKey, maxSessionKey)
 	// ErrRequestKey refuses an Idempotency-Key; nothing ran.
 	ErrRequestKey = fmt.Errorf("actor: an Idempotency-Key is one string of 1 to %d visible ASCII characters, in quotes or without", maxRequestKey)
 	// ErrKeyedBody refuses a body that is too long to be compared; nothing ran.

@@ -21,7 +21,9 @@ type event struct {
 	number uint64          // of a message within its socket
 	key    *requestKey     // of a request; nil = it has none
 
-	lostSocket *Socket // of a close for a socket that was lost before this activation
+	// subject is the socket of a message or close: nil until the event has found it,
+	// but set from the beginning if it was lost before this activation.
+	subject *Socket
 
 	// Fixed when the event is posted; set anew if it moves to the next activation before it began.
 	act    *activation

@@ -42,6 +42,7 @@ type Events struct {
 	Marked      func(class string)                   // a handler has run for long enough to be suspect
 	Reported    func(class string)                   // and for so long that its stack was logged
 	Struck      func(class string, quarantined bool) // an object got a strike
+	Resumed     func(class string)                   // a client came back to its socket by another connection
 }
 
 // eventSink calls those of Events that are set.
@@ -112,6 +113,12 @@ func (s *eventSink) marked(class string) {
 func (s *eventSink) reported(class string) {
 	if s.f.Reported != nil {
 		s.f.Reported(class)
+	}
+}
+
+func (s *eventSink) resumed(class string) {
+	if s.f.Resumed != nil {
+		s.f.Resumed(class)
 	}
 }
 

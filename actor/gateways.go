@@ -1,12 +1,19 @@
 package actor
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
-// gatewayLook is the time between two looks at gateways that are missing.
-const gatewayLook = time.Second
+const (
+	// gatewayLook is the time between two looks at gateways that are missing.
+	gatewayLook = time.Second
+	// sessionPatience is how long a socket whose gateway is over waits for its
+	// client to resume its session, from when the gateway was first missed.
+	sessionPatience = 30 * time.Second
+)
 
 // gateways are those whose clients' sockets can be reached now, and what is
 // known of the others.
@@ -21,14 +28,20 @@ type gateways struct {
 
 	mu      sync.RWMutex // guards the following fields
 	byStart map[uint64]Gateway
-	missing map[uint64]struct{}    // objects here may have sockets of theirs
+	missing map[uint64]*absence    // objects here may have sockets of theirs
 	orphans map[SocketID]CloseInfo // closes that could not be told to their objects yet
+}
+
+// absence is the time that a gateway is missing.
+type absence struct {
+	since time.Time
+	told  bool // it is over, and its sockets without a session are closed
 }
 
 func newGateways(over func(start uint64) bool) *gateways {
 	return &gateways{
 		over: over, wake: make(chan struct{}, 1),
-		byStart: make(map[uint64]Gateway), missing: make(map[uint64]struct{}), orphans: make(map[SocketID]CloseInfo),
+		byStart: make(map[uint64]Gateway), missing: make(map[uint64]*absence), orphans: make(map[SocketID]CloseInfo),
 	}
 }
 
@@ -49,12 +62,17 @@ func (g *gateways) remove(start uint64, gateway Gateway) {
 	}
 }
 
-func (g *gateways) missLocked(start uint64) {
-	g.missing[start] = struct{}{}
+func (g *gateways) missLocked(start uint64) *absence {
+	a := g.missing[start]
+	if a == nil {
+		a = &absence{since: time.Now()}
+		g.missing[start] = a
+	}
 	select {
 	case g.wake <- struct{}{}:
 	default:
 	}
+	return a
 }
 
 func (g *gateways) get(start uint64) Gateway {
@@ -105,12 +123,12 @@ func (g *gateways) orphan(socket SocketID, info CloseInfo) {
 }
 
 // gone says whether a socket that the Store knows is gone, and how it ended: as
-// an orphan, or with its gateway.
-func (g *gateways) gone(socket SocketID) (CloseInfo, bool) {
-	start := socket.Gateway()
+// an orphan, or with its gateway. One with a session may be resumed for a while.
+func (g *gateways) gone(conn SocketID, session bool) (CloseInfo, bool) {
+	start := conn.Gateway()
 	g.mu.Lock()
-	info, orphan := g.orphans[socket]
-	delete(g.orphans, socket)
+	info, orphan := g.orphans[conn]
+	delete(g.orphans, conn)
 	connected := g.byStart[start] != nil
 	g.mu.Unlock()
 	switch {
@@ -118,38 +136,57 @@ func (g *gateways) gone(socket SocketID) (CloseInfo, bool) {
 		return info, true
 	case connected:
 		return CloseInfo{}, false
-	case g.over == nil || g.over(start):
+	}
+	over := g.isOver(start)
+	if over && !session {
 		return gatewayLost(), true
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.byStart[start] == nil {
-		g.missLocked(start)
+	if g.byStart[start] != nil {
+		return CloseInfo{}, false
 	}
-	return CloseInfo{}, false
+	a := g.missLocked(start)
+	return gatewayLost(), over && time.Since(a.since) >= sessionPatience
+}
+
+// isOver says whether a gateway will never be connected again.
+func (g *gateways) isOver(start uint64) bool {
+	return g.get(start) == nil && (g.over == nil || g.over(start))
 }
 
 func gatewayLost() CloseInfo {
 	return CloseInfo{Code: closeLost, Reason: "the node that held the connection is gone"}
 }
 
-// nowOver takes the missing gateways that are over; waiting says that others are missing.
-func (g *gateways) nowOver() (over []uint64, waiting bool) {
+// overGateway is one that is over; late says that its sessions' time is up, too.
+type overGateway struct {
+	start uint64
+	late  bool
+}
+
+// nowOver gives the missing gateways that are over: each once, and once more when
+// its sessions' time is up. waiting says that there may be others later.
+func (g *gateways) nowOver() (over []overGateway, waiting bool) {
 	g.mu.RLock()
-	starts := make([]uint64, 0, len(g.missing))
-	for start := range g.missing {
-		starts = append(starts, start)
-	}
+	starts := slices.Collect(maps.Keys(g.missing))
 	g.mu.RUnlock()
-	for _, start := range starts {
-		if g.over == nil || g.over(start) {
-			over = append(over, start)
-		}
-	}
+	starts = slices.DeleteFunc(starts, func(start uint64) bool { return !g.isOver(start) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, start := range over {
-		delete(g.missing, start)
+	for _, start := range starts {
+		a := g.missing[start]
+		if a == nil {
+			continue // it has come back
+		}
+		late := time.Since(a.since) >= sessionPatience
+		if late {
+			delete(g.missing, start)
+		}
+		if late || !a.told {
+			a.told = true
+			over = append(over, overGateway{start, late})
+		}
 	}
 	return over, len(g.missing) > 0
 }
@@ -172,18 +209,18 @@ func (h *Host) watchGateways() {
 			case <-h.closed:
 				return
 			}
-			var over []uint64
+			var over []overGateway
 			over, waiting = h.gateways.nowOver()
-			for _, start := range over {
-				h.loseGateway(start)
+			for _, gateway := range over {
+				h.loseGateway(gateway)
 			}
 		}
 	}
 }
 
 // loseGateway closes the sockets of a gateway that is over, as far as their
-// objects are in memory.
-func (h *Host) loseGateway(start uint64) {
+// objects are in memory, and unless their clients may still resume their sessions.
+func (h *Host) loseGateway(gateway overGateway) {
 	h.mu.Lock()
 	all := make([]*activation, 0, len(h.table))
 	for _, act := range h.table {
@@ -193,10 +230,10 @@ func (h *Host) loseGateway(start uint64) {
 	for _, act := range all {
 		act.mu.Lock()
 		var lost []SocketID
-		if act.sockets.at[start] > 0 {
+		if act.sockets.at[gateway.start] > 0 {
 			for _, socket := range act.sockets.list {
-				if socket.id.Gateway() == start {
-					lost = append(lost, socket.id)
+				if socket.conn.Gateway() == gateway.start && (gateway.late || socket.session == Session{}) {
+					lost = append(lost, socket.conn)
 				}
 			}
 		}

@@ -26,6 +26,8 @@ type SocketRecord struct {
 	Attachment []byte // nil = none
 	Number     uint64 // of the last message that took effect
 	Sequence   uint64 // counts the sockets that the object accepted: greater = newer
+	Session    Session
+	Conn       SocketID // by which its client is reached: Socket, until the session is resumed
 }
 
 // DueAlarm is an alarm with the object that it wakes.
@@ -97,8 +99,8 @@ func decodeAlarm(data []byte) (AlarmRecord, error) {
 	return a, finishRecord(&r, "alarm", data)
 }
 
-// A socket's record has three parts under keys of their own, because a message
-// changes only the number, and the attachment may have 16 KiB.
+// A socket's record has parts under keys of their own, because a message changes
+// only the number, the attachment may have 16 KiB, and most have no session.
 func appendSocket(dst []byte, s *SocketRecord) []byte {
 	dst = append(dst, recordVersion)
 	dst = binary.AppendUvarint(dst, s.Sequence)
@@ -116,6 +118,19 @@ func decodeSocket(s *SocketRecord, data []byte) error {
 	s.Protocol = r.text(maxTextBytes)
 	s.Tags = readTags(&r)
 	return finishRecord(&r, "socket", data)
+}
+
+func appendSession(dst []byte, session Session, conn SocketID) []byte {
+	dst = append(dst, recordVersion)
+	dst = append(dst, session[:]...)
+	return append(dst, conn[:]...)
+}
+
+func decodeSession(s *SocketRecord, data []byte) error {
+	r := newRecordReader(data)
+	copy(s.Session[:], r.fixed(len(s.Session)))
+	copy(s.Conn[:], r.fixed(len(s.Conn)))
+	return finishRecord(&r, "session", data)
 }
 
 func appendNumber(dst []byte, number uint64) []byte {

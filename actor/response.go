@@ -17,7 +17,8 @@ type responseWriter struct {
 	ev      *event
 	ctx     context.Context
 	answer  *answer
-	upgrade SocketID // of the socket that the request asks for; zero = none
+	upgrade SocketID // of the connection that the request asks for a socket on; zero = none
+	session Session  // of its client; zero = none
 	head    bool     // the request's method is HEAD
 
 	// Touched only by the event.

@@ -21,8 +21,10 @@ type Socket struct {
 	protocol string
 
 	// Guarded by act.mu.
+	conn       SocketID // by which the client is reached: id, until the client resumes its session by another one
+	session    Session  // zero: the client has none
 	attachment []byte
-	number     uint64 // of the last message that took effect
+	number     uint64 // of the last message of conn that took effect
 	closed     bool
 }
 
@@ -65,14 +67,18 @@ func (s *State) AcceptSocket(w http.ResponseWriter, r *http.Request, opt SocketO
 		// client so, and would never hear that the socket is open.
 		return nil, ErrSocketClosed
 	}
-	socket := &Socket{act: act, id: rw.upgrade, tags: tags, protocol: opt.Protocol, attachment: bytes.Clone(opt.Attachment)}
+	socket := &Socket{act: act, id: rw.upgrade, conn: rw.upgrade, tags: tags, protocol: opt.Protocol, attachment: bytes.Clone(opt.Attachment)}
 	open := SocketChange{Op: SocketOpen, Socket: socket.id, Tags: tags, Protocol: opt.Protocol}
 	attach := SocketChange{Op: SocketAttach, Socket: socket.id, Attachment: socket.attachment}
-	if !act.roomLocked(socketChangeBytes(&open) + socketChangeBytes(&attach)) {
+	if !act.roomLocked(socketChangeBytes(&open) + socketChangeBytes(&attach) + 2*sessionChangeBytes) {
 		return nil, ErrBatchTooLarge
 	}
 	act.sockets.add(socket)
 	act.addSocketLocked(open)
+	if rw.session != (Session{}) {
+		act.beginSessionLocked(socket, rw.session)
+		rw.header.Set(SessionHeader, "new")
+	}
 	if opt.Attachment != nil {
 		act.addSocketLocked(attach)
 	}
@@ -158,7 +164,7 @@ func (s *State) Broadcast(ctx context.Context, message Message, opt BroadcastOpt
 	frame := Frame{Kind: FrameMessage, Tag: opt.Tag, Message: message.Kind, Data: bytes.Clone(message.Data)}
 	for _, socket := range opt.Except {
 		if socket != nil {
-			frame.Except = append(frame.Except, socket.id)
+			frame.Except = append(frame.Except, socket.conn)
 		}
 	}
 	gateways := act.sockets.gateways()
@@ -213,7 +219,8 @@ func (s *State) AutoReply(ctx context.Context) (*AutoReply, error) {
 	return &reply, nil
 }
 
-// ID gives the socket's ID: the same for as long as the socket is open.
+// ID gives the socket's ID: the same for as long as the socket is open, also when
+// its client resumes its session by another connection.
 func (s *Socket) ID() SocketID { return s.id }
 
 // Tags gives the tags with which the socket was accepted, in ascending order.
@@ -237,11 +244,11 @@ func (s *Socket) Send(ctx context.Context, message Message) error {
 		if s.act.host.full() {
 			return ErrOverloaded
 		}
-		frame := Frame{Kind: FrameMessage, Socket: s.id, Message: message.Kind, Data: bytes.Clone(message.Data)}
+		frame := Frame{Kind: FrameMessage, Socket: s.conn, Message: message.Kind, Data: bytes.Clone(message.Data)}
 		if !s.act.roomForLocked(&frame, 1) {
 			return ErrBatchTooLarge
 		}
-		s.act.frameLocked(ev, s.id.Gateway(), frame)
+		s.act.frameLocked(ev, s.conn.Gateway(), frame)
 		return nil
 	})
 }
@@ -263,7 +270,7 @@ func (s *Socket) Close(ctx context.Context, code int, reason string) error {
 			return ErrBatchTooLarge
 		}
 		s.act.removeSocketLocked(s)
-		s.act.frameLocked(ev, s.id.Gateway(), Frame{Kind: FrameClose, Socket: s.id, Code: code, Reason: reason})
+		s.act.frameLocked(ev, s.conn.Gateway(), Frame{Kind: FrameClose, Socket: s.conn, Code: code, Reason: reason})
 		return nil
 	})
 }

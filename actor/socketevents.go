@@ -63,7 +63,7 @@ func (h *Host) Take(ctx context.Context, a Arrival) error {
 
 func (act *activation) handleMessage(ctx context.Context, ev *event, message Message) {
 	act.mu.Lock()
-	socket := act.sockets.byID[ev.socket]
+	socket := act.sockets.byConn[ev.socket]
 	if socket == nil {
 		// The object closed it at the same moment, and says so again; or its record
 		// has vanished, and then a client must not go on talking to nobody.
@@ -77,7 +77,7 @@ func (act *activation) handleMessage(ctx context.Context, ev *event, message Mes
 		act.mu.Unlock()
 		return // sent again after it took effect
 	}
-	socket.number = ev.number
+	socket.number, ev.subject = ev.number, socket
 	messenger, ok := act.object.(SocketMessenger)
 	act.mu.Unlock()
 	if !ok {
@@ -157,14 +157,15 @@ func (h *Host) closeEvent(socket SocketID, info CloseInfo, cause error) *event {
 
 func (act *activation) handleClose(ctx context.Context, ev *event, id SocketID, info CloseInfo, cause error) {
 	act.mu.Lock()
-	socket := act.sockets.byID[id]
+	socket := act.sockets.byConn[id]
 	if socket == nil {
-		socket = ev.lostSocket
+		socket = ev.subject
 	}
 	if socket == nil {
 		act.mu.Unlock()
-		return // the object closed it at the same moment
+		return // the object closed it at the same moment, or its client is at another connection now
 	}
+	ev.subject = socket
 	act.removeSocketLocked(socket)
 	object := act.object
 	act.mu.Unlock()

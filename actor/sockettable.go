@@ -9,14 +9,15 @@ import (
 // socketTable holds the open sockets of an activation. It is guarded by the
 // activation's mutex and costs nothing while it is empty.
 type socketTable struct {
-	list []*Socket // in the order in which they were accepted
-	byID map[SocketID]*Socket
-	at   map[uint64]int // sockets at each gateway
+	list      []*Socket // in the order in which they were accepted
+	byConn    map[SocketID]*Socket
+	bySession map[Session]*Socket // of those that have one
+	at        map[uint64]int      // sockets at each gateway
 
-	departing []departure // closed lately, in the order of their batches
+	departing []departure // ended lately, in the order of their batches
 }
 
-// departure is a socket that a batch closes.
+// departure is a connection that a batch ends.
 type departure struct {
 	id    SocketID
 	batch uint64
@@ -25,12 +26,35 @@ type departure struct {
 func (t *socketTable) len() int { return len(t.list) }
 
 func (t *socketTable) add(s *Socket) {
-	if t.byID == nil {
-		t.byID, t.at = make(map[SocketID]*Socket), make(map[uint64]int)
-	}
 	t.list = append(t.list, s)
-	t.byID[s.id] = s
-	t.at[s.id.Gateway()]++
+	t.link(s)
+}
+
+// link has the socket found by its connection and its session.
+func (t *socketTable) link(s *Socket) {
+	if t.byConn == nil {
+		t.byConn, t.at = make(map[SocketID]*Socket), make(map[uint64]int)
+	}
+	t.byConn[s.conn] = s
+	t.at[s.conn.Gateway()]++
+	if s.session == (Session{}) {
+		return
+	}
+	if t.bySession == nil {
+		t.bySession = make(map[Session]*Socket)
+	}
+	t.bySession[s.session] = s
+}
+
+// unlink is the opposite of link.
+func (t *socketTable) unlink(s *Socket) {
+	delete(t.byConn, s.conn)
+	if t.at[s.conn.Gateway()]--; t.at[s.conn.Gateway()] == 0 {
+		delete(t.at, s.conn.Gateway())
+	}
+	if t.bySession[s.session] == s {
+		delete(t.bySession, s.session)
+	}
 }
 
 func (t *socketTable) remove(s *Socket) {
@@ -39,13 +63,10 @@ func (t *socketTable) remove(s *Socket) {
 		return
 	}
 	t.list = slices.Delete(t.list, i, i+1)
-	delete(t.byID, s.id)
-	if t.at[s.id.Gateway()]--; t.at[s.id.Gateway()] == 0 {
-		delete(t.at, s.id.Gateway())
-	}
+	t.unlink(s)
 }
 
-// depart notes that a batch closes a socket, and forgets those whose batch is committed.
+// depart notes that a batch ends a connection, and forgets those whose batch is committed.
 func (t *socketTable) depart(id SocketID, batch, committed uint64) {
 	done := 0
 	for done < len(t.departing) && t.departing[done].batch <= committed {
@@ -54,8 +75,8 @@ func (t *socketTable) depart(id SocketID, batch, committed uint64) {
 	t.departing = append(t.departing[done:], departure{id, batch})
 }
 
-// isDeparting says whether a socket is closed by a batch that is not committed yet:
-// if that is lost the object still has the socket.
+// isDeparting says whether a connection is ended by a batch that is not committed
+// yet: if that is lost the object still has it.
 func (t *socketTable) isDeparting(id SocketID, committed uint64) bool {
 	return slices.ContainsFunc(t.departing, func(d departure) bool { return d.id == id && d.batch > committed })
 }
@@ -73,14 +94,17 @@ func (t *socketTable) gateways() []uint64 {
 func (act *activation) loadSocketsLocked(records []SocketRecord) {
 	var lost []*event
 	for _, r := range records {
-		socket := &Socket{act: act, id: r.Socket, tags: r.Tags, protocol: r.Protocol, attachment: r.Attachment, number: r.Number}
-		info, gone := act.host.gateways.gone(r.Socket)
+		socket := &Socket{
+			act: act, id: r.Socket, tags: r.Tags, protocol: r.Protocol,
+			conn: r.Conn, session: r.Session, attachment: r.Attachment, number: r.Number,
+		}
+		info, gone := act.host.gateways.gone(r.Conn, r.Session != Session{})
 		if !gone {
 			act.sockets.add(socket)
 			continue
 		}
-		ev := act.host.closeEvent(socket.id, info, nil)
-		ev.lostSocket, ev.socket = socket, SocketID{}
+		ev := act.host.closeEvent(socket.conn, info, nil)
+		ev.subject, ev.socket = socket, SocketID{}
 		ev.act, ev.posted, ev.resume = act, time.Now(), make(chan struct{}, 1)
 		lost = append(lost, ev)
 	}
@@ -95,7 +119,8 @@ func (act *activation) loadSocketsLocked(records []SocketRecord) {
 func (act *activation) removeSocketLocked(s *Socket) {
 	s.closed, act.emptied = true, true
 	act.sockets.remove(s)
-	act.sockets.depart(s.id, act.view.current, act.view.committed)
+	act.sockets.depart(s.conn, act.view.current, act.view.committed)
+	act.desertLocked(s.conn.Gateway())
 	act.addSocketLocked(SocketChange{Op: SocketClosed, Socket: s.id})
 }
 
@@ -155,10 +180,10 @@ func (act *activation) acknowledgeLocked(ev *event) {
 	act.frameLocked(ev, ev.socket.Gateway(), Frame{Kind: FrameAck, Socket: ev.socket, Number: ev.number})
 }
 
-// closes gives the socket whose end the event tells.
+// closes gives the connection whose end the event tells.
 func (ev *event) closes() SocketID {
-	if ev.lostSocket != nil {
-		return ev.lostSocket.id
+	if ev.subject != nil {
+		return ev.subject.conn
 	}
 	return ev.socket
 }

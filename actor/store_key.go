@@ -38,7 +38,8 @@ const (
 	partRecord     byte = 0
 	partNumber     byte = 1
 	partAttachment byte = 2
-	partEnd        byte = 3
+	partSession    byte = 3
+	partEnd        byte = 4
 )
 
 const (

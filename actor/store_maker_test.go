@@ -139,7 +139,7 @@ func (m *batchMaker) keyed() KeyedChange {
 }
 
 func (m *batchMaker) socket() SocketChange {
-	c := SocketChange{Op: SocketOp(1 + m.random.IntN(4)), Socket: NewSocketID(m.random.Uint64N(2), m.random.Uint64N(2))}
+	c := SocketChange{Op: SocketOp(1 + m.random.IntN(5)), Socket: NewSocketID(m.random.Uint64N(2), m.random.Uint64N(2))}
 	switch c.Op {
 	case SocketOpen:
 		c.Tags = pick(m, [][]string{nil, {"x"}, {"x", "y"}})
@@ -148,6 +148,10 @@ func (m *batchMaker) socket() SocketChange {
 		c.Attachment = pick(m, [][]byte{nil, {}, []byte("note")})
 	case SocketMessage:
 		c.Number = m.random.Uint64N(50)
+	case SocketSession:
+		c.Number = m.random.Uint64N(50)
+		c.Session = Session{0: byte(m.random.IntN(3))}
+		c.Conn = pick(m, []SocketID{c.Socket, NewSocketID(2, 3)})
 	case SocketClosed:
 	}
 	return c

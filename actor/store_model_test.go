@@ -143,7 +143,7 @@ func (o *modelObject) changeSocket(c SocketChange) {
 			o.sockets = slices.Delete(o.sockets, at, at+1)
 		}
 		o.accepted++
-		o.sockets = append(o.sockets, SocketRecord{Socket: c.Socket, Tags: c.Tags, Protocol: c.Protocol, Sequence: o.accepted})
+		o.sockets = append(o.sockets, SocketRecord{Socket: c.Socket, Conn: c.Socket, Tags: c.Tags, Protocol: c.Protocol, Sequence: o.accepted})
 		return
 	}
 	if at < 0 {
@@ -156,6 +156,8 @@ func (o *modelObject) changeSocket(c SocketChange) {
 		o.sockets[at].Attachment = c.Attachment
 	case SocketMessage:
 		o.sockets[at].Number = max(o.sockets[at].Number, c.Number)
+	case SocketSession:
+		o.sockets[at].Session, o.sockets[at].Conn, o.sockets[at].Number = c.Session, c.Conn, c.Number
 	case SocketOpen:
 	}
 }
@@ -180,6 +182,9 @@ func (m *storeModel) records() int {
 		n += 2*len(o.sockets) + len(o.outbox)
 		for _, s := range o.sockets {
 			if s.Attachment != nil {
+				n++
+			}
+			if s.Session != (Session{}) || s.Conn != s.Socket {
 				n++
 			}
 		}

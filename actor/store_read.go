@@ -143,7 +143,7 @@ func (s *Store) Sockets(id ID) ([]SocketRecord, error) {
 		}
 		socket := SocketID(key[objectKeyBytes:])
 		if n := len(sockets); n == 0 || sockets[n-1].Socket != socket {
-			sockets = append(sockets, SocketRecord{Socket: socket})
+			sockets = append(sockets, SocketRecord{Socket: socket, Conn: socket})
 		}
 		return true, sockets[len(sockets)-1].readPart(key[socketKeyBytes-1], value)
 	})
@@ -184,6 +184,8 @@ func (r *SocketRecord) readPart(part byte, value []byte) (err error) {
 	case partAttachment:
 		r.Attachment = append([]byte{}, value...)
 		return nil
+	case partSession:
+		return decodeSession(r, value)
 	default:
 		return fmt.Errorf("%w: socket part %d", ErrCorruptState, part)
 	}

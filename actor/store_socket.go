@@ -49,6 +49,14 @@ func (e *objectEdit) changeSocket(a *applier, c *SocketChange) error {
 			s.number, s.dirty = c.Number, true
 		}
 		return nil
+	case SocketSession:
+		s.number, s.dirty = c.Number, true
+		key := a.socketKey(e.id, c.Socket, partSession)
+		if c.Session == (Session{}) && c.Conn == c.Socket {
+			return a.out.Delete(key, nil) // as if it had never had one
+		}
+		a.value = appendSession(a.value[:0], c.Session, c.Conn)
+		return a.out.Set(key, a.value, nil)
 	default:
 		return fmt.Errorf("%w: socket op %d", ErrBadBatch, c.Op)
 	}
@@ -88,7 +96,12 @@ func (e *objectEdit) openSocket(a *applier, s *socketEdit, c *SocketChange) erro
 	if err := a.out.Set(a.socketKey(e.id, c.Socket, partRecord), a.value, nil); err != nil {
 		return err
 	}
-	return a.out.Delete(a.socketKey(e.id, c.Socket, partAttachment), nil)
+	for _, part := range []byte{partAttachment, partSession} {
+		if err := a.out.Delete(a.socketKey(e.id, c.Socket, part), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flushSockets writes the numbers that messages changed. They come in any order:

@@ -28,6 +28,8 @@ const (
 	FaultOneFingerprint
 	// FaultEagerReplay gives an answer again without a proof.
 	FaultEagerReplay
+	// FaultForgotten does not send again what a client missed that resumes its session.
+	FaultForgotten
 )
 
 // WithFault gives the configuration of a host that makes that mistake; 0 is none.

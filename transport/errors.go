@@ -105,6 +105,8 @@ func problemOf(err error) problem {
 		return problem{http.StatusMethodNotAllowed, "method_not_allowed", "POST here makes a new ID."}
 	case errors.Is(err, errOrigin):
 		return problem{http.StatusForbidden, "origin_not_allowed", "Pages of this origin may not open sockets here."}
+	case errors.Is(err, actor.ErrSession):
+		return problem{http.StatusBadRequest, "bad_session_key", "A session key is 22 to 64 letters, digits, '-' or '_': 128 random bits, given once."}
 	case errors.Is(err, errHandshake):
 		return problem{http.StatusBadRequest, "bad_handshake", "A WebSocket opens with GET, no body, Sec-WebSocket-Version 13 and a Sec-WebSocket-Key of 16 bytes."}
 	}

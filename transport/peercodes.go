@@ -48,6 +48,7 @@ func peerWords() []peerWord {
 		{"key_reused", actor.ErrKeyReused},
 		{"too_many_keys", actor.ErrTooManyRequestKeys},
 		{"bad_key", actor.ErrRequestKey},
+		{"bad_session", actor.ErrSession},
 		{"keyed_body", actor.ErrKeyedBody},
 		{"body_timeout", actor.ErrBodyTimeout},
 		{"bad_body", actor.ErrBody},

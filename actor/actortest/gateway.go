@@ -32,6 +32,17 @@ func (n *Node) NewGateway() *Gateway {
 	return g
 }
 
+// OtherGateway adds a gateway of another node, with a start number of the test's
+// choice. It is missing when it is removed from the Host.
+func (n *Node) OtherGateway(start uint64) *Gateway {
+	g := &Gateway{node: n, start: start, sockets: make(map[actor.SocketID]*Socket)}
+	n.Host.AddGateway(start, g)
+	return g
+}
+
+// Start gives the gateway's start number.
+func (g *Gateway) Start() uint64 { return g.start }
+
 // Frames gives the frames that were delivered so far.
 func (g *Gateway) Frames() []actor.Frame {
 	g.mu.Lock()
