@@ -21,6 +21,9 @@ type Config struct {
 	// shifted left by one plus one, as the gateway number of sockets between
 	// objects; shifted left by one it is free for the node's gateway to clients.
 	Start uint64
+	// Alone says that the node is a cluster by itself: frames are kept only for
+	// objects with sockets that have a session.
+	Alone bool
 	// GatewayOver says whether a gateway that is not connected will never be again,
 	// so that its sockets are lost. nil: none that is not connected comes back.
 	GatewayOver func(start uint64) bool
@@ -78,6 +81,7 @@ type Host struct {
 	runners        runners
 	ailment        ailment
 	fault          Fault // 0, but for tests
+	alone          bool
 
 	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
 	stubs   atomic.Uint64 // number of the last stub
@@ -100,7 +104,7 @@ func NewHost(cfg Config) (*Host, error) {
 		events: &eventSink{cfg.Events}, gateways: newGateways(cfg.GatewayOver),
 		began: time.Now(), closed: make(chan struct{}), wake: make(chan struct{}, 1), pulse: make(chan struct{}), table: make(map[ID]*activation),
 	}
-	h.quarantines, h.ailment.tell, h.fault = newQuarantines(), cfg.Ailing, cfg.fault
+	h.quarantines, h.ailment.tell, h.fault, h.alone = newQuarantines(), cfg.Ailing, cfg.fault, cfg.Alone
 	if len(cfg.Secret) != IDSecretBytes {
 		return nil, fmt.Errorf("actor: the ID secret has %d bytes, want %d", len(cfg.Secret), IDSecretBytes)
 	}

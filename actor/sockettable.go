@@ -127,7 +127,7 @@ func (act *activation) removeSocketLocked(s *Socket) {
 // frameLocked adds a frame to the object's stream to one gateway. When it leaves
 // it goes to whoever is that gateway then; see gateways for one that is missing.
 func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
-	if frame.Kind != FrameAck && act.hasWritesLocked() && act.host.gateways.attaches(gateway) {
+	if frame.Kind != FrameAck && act.hasWritesLocked() && act.asksAgainLocked(gateway) {
 		act.keepLocked(gateway, &frame)
 	}
 	size := int64(len(frame.Data))
@@ -152,6 +152,13 @@ func (act *activation) frameLocked(ev *event, gateway uint64, frame Frame) {
 			act.tell(ev, err)
 		}
 	})
+}
+
+// asksAgainLocked says whether a gateway may ask for a frame again. The gateway of
+// a node by itself asks, if it lives, nobody but that node; then only who resumes a
+// session needs what is kept.
+func (act *activation) asksAgainLocked(gateway uint64) bool {
+	return act.host.gateways.attaches(gateway) && (!act.host.alone || len(act.sockets.bySession) > 0)
 }
 
 // keepLocked puts a frame into the batch of the writes before it.

@@ -67,9 +67,10 @@ func (t *audienceTable) leave(s *socket) {
 type audience struct {
 	auto atomic.Pointer[actor.AutoReply] // nil: none
 
-	mu      sync.Mutex // guards the following fields
-	sockets []*socket  // socket.seat is the index here
-	tagged  map[string]map[*socket]struct{}
+	mu       sync.Mutex // guards the following fields
+	sockets  []*socket  // socket.seat is the index here
+	tagged   map[string]map[*socket]struct{}
+	sessions map[*socket]struct{} // those with a session
 }
 
 // join adds a socket with its tags.
@@ -78,6 +79,12 @@ func (a *audience) join(s *socket) {
 	defer a.mu.Unlock()
 	s.seat = len(a.sockets)
 	a.sockets = append(a.sockets, s)
+	if s.session {
+		if a.sessions == nil {
+			a.sessions = make(map[*socket]struct{})
+		}
+		a.sessions[s] = struct{}{}
+	}
 	for _, tag := range s.tags {
 		if a.tagged == nil {
 			a.tagged = make(map[string]map[*socket]struct{})
@@ -98,6 +105,7 @@ func (a *audience) leave(s *socket) bool {
 	a.sockets[s.seat].seat = s.seat
 	a.sockets[last] = nil
 	a.sockets = a.sockets[:last]
+	delete(a.sessions, s)
 	for _, tag := range s.tags {
 		delete(a.tagged[tag], s)
 		if len(a.tagged[tag]) == 0 {

@@ -12,6 +12,8 @@ const (
 	FaultNoFilter
 	// FaultAnyWay lets frames count from whoever sends them.
 	FaultAnyWay
+	// FaultUnconfirmed acknowledges what clients with a session may not have got.
+	FaultUnconfirmed
 )
 
 // WithFault gives the configuration of a relay that makes that mistake; 0 is none.

@@ -20,6 +20,7 @@ type Gateway struct {
 	start      uint64
 	cfg        GatewayConfig
 	dispatcher Dispatcher
+	sessions   Sessions // the dispatcher, if it is one; else nil
 	log        *slog.Logger
 	events     Events
 	ctx        context.Context // of Message calls and the pinger; ended by Close
@@ -128,14 +129,14 @@ func wait(ctx context.Context, d time.Duration) {
 
 // register makes a pending socket: frames for it are kept from now on. It must
 // be ended by retire.
-func (g *Gateway) register(target actor.Target) (*socket, error) {
+func (g *Gateway) register(target actor.Target, session bool) (*socket, error) {
 	g.mu.Lock()
 	if g.closing {
 		g.mu.Unlock()
 		return nil, ErrClosed
 	}
 	g.counter++
-	s := &socket{gateway: g, id: actor.NewSocketID(g.start, g.counter), object: target.ID, class: target.Class}
+	s := &socket{gateway: g, id: actor.NewSocketID(g.start, g.counter), object: target.ID, class: target.Class, session: session}
 	g.open++
 	g.running.Add(1)
 	if !g.pinging {

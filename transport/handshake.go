@@ -31,7 +31,12 @@ func (g *Gateway) serve(a *answer, r *http.Request, target actor.Target) {
 		writeError(a, r, g.log, err)
 		return
 	}
-	s, err := g.register(target)
+	session, err := actor.HasSession(r)
+	if err != nil {
+		writeError(a, r, g.log, err)
+		return
+	}
+	s, err := g.register(target, session)
 	if err != nil {
 		writeError(a, r, g.log, err)
 		return
@@ -97,6 +102,7 @@ func (g *Gateway) upgrade(a *answer, r *http.Request, s *socket) bool {
 	w.upgraded = true
 	ws.SetCloseHandler(s.peerClosed)
 	ws.SetPingHandler(s.peerPing)
+	ws.SetPongHandler(s.peerPong)
 	s.connect(ws, w.Conn)
 	return true
 }

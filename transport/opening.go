@@ -34,7 +34,7 @@ func (o *opening) finish(err error) {
 // prepare makes ready to send a request for a socket to that owner: the owner's
 // runtime knows the socket's gateway when it returns nil. An error means that
 // certainly nothing ran.
-func (rl *Relay) prepare(ctx context.Context, object actor.ID, socket actor.SocketID, owner Owner) error {
+func (rl *Relay) prepare(ctx context.Context, object actor.ID, socket actor.SocketID, session bool, owner Owner) error {
 	to, err := rl.wayTo(ctx, owner)
 	if err != nil {
 		return fmt.Errorf("%w: %w", actor.ErrNotOwner, err)
@@ -42,7 +42,7 @@ func (rl *Relay) prepare(ctx context.Context, object actor.ID, socket actor.Sock
 	rl.rooms.with(streamID{socket.Gateway(), object}, rl.newRoom, func(r *room) {
 		s := r.seats[socket]
 		if s == nil {
-			s = &seat{id: socket, opening: new(opening)}
+			s = &seat{id: socket, opening: new(opening), session: session}
 			r.seats[socket] = s
 		}
 		if s.opening != nil {
@@ -77,7 +77,7 @@ func (rl *Relay) open(w http.ResponseWriter, r *http.Request, target actor.Targe
 	}
 	if err != nil {
 		// Nobody knows whether the object has accepted it, or will.
-		rl.SocketClosed(target.ID, socket, lostInfo("the handshake could not be completed"), nil)
+		rl.SocketLeft(target.ID, socket, lostInfo("the handshake could not be completed"))
 		return err
 	}
 	w.WriteHeader(http.StatusSwitchingProtocols)

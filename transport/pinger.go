@@ -37,7 +37,7 @@ func (s *socket) look() {
 		return
 	}
 	if heard := s.heard.Swap(false); s.pinged && !heard {
-		s.endLocked(&ending{info: lostInfo("no answer to a ping")}, nil)
+		s.endLocked(&ending{info: lostInfo("no answer to a ping"), back: true}, nil)
 		return
 	}
 	s.pinged, s.ping = true, true

@@ -179,7 +179,7 @@ func (s *socket) report() {
 	e := *s.ending
 	s.mu.Unlock()
 	if !e.byObject {
-		s.gateway.dispatcher.SocketClosed(s.object, s.id, e.info, e.cause)
+		s.tell(e.info, e.cause, e.back)
 	}
 	s.gateway.events.socketClosed(s.class, e.info.Code)
 }

@@ -80,8 +80,9 @@ type Relay struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
-	rooms roomTable
-	acks  *acks
+	rooms     roomTable
+	acks      *acks
+	lingering *lingering
 
 	mu       sync.Mutex // guards the following fields
 	gateways map[uint64]actor.Gateway
@@ -111,6 +112,7 @@ func NewRelay(cfg RelayConfig, host SocketHost, resolver Resolver, dial func(ctx
 	}
 	rl.local = newLocalOwner(rl)
 	rl.acks = newAcks(rl)
+	rl.lingering = &lingering{relay: rl}
 	return rl, nil
 }
 
@@ -152,6 +154,9 @@ const lastWords = 3 * time.Second
 func (rl *Relay) Close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
+	for _, r := range rl.rooms.all() {
+		r.retire()
+	}
 	rl.rooms.drained(ctx)
 	rl.mu.Lock()
 	rl.closed = true

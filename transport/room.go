@@ -43,8 +43,17 @@ type room struct {
 	ready    []*seat         // those that have something to send
 	settled  time.Time       // when way was found
 	frame    uint64          // number of the last kept frame that the gateway got
-	due      int             // kept frames that the owner does not know to have come
+	due      int             // kept frames that came since the owner was last told
 	dueBytes int             // of those
+	acked    uint64          // number of the frame that it was told
+
+	// Of clients with sessions, see lingering.go.
+	sessions  bool        // there may be some
+	held      []heldFrame // kept frames that not all of them have confirmed, ascending
+	heldBytes int         // of those
+	probed    uint64      // number of the last frame of which they were asked
+	probedAt  time.Time
+	silent    bool // nothing is acknowledged any more
 	// Nothing is sent while a way is being asked to attach: a message would come
 	// under the attachment, ahead of those that the attachment has sent again.
 	attaching bool
@@ -146,6 +155,13 @@ func (r *room) attach(to way, a attach) {
 
 // take gives a frame to the gateway if it comes from the owner.
 func (r *room) take(from way, f actor.Frame) {
+	if ack := r.pass(from, f); ack {
+		r.acknowledge()
+	}
+}
+
+// pass is take but for the acknowledgement.
+func (r *room) pass(from way, f actor.Frame) (ack bool) {
 	r.order.Lock()
 	defer r.order.Unlock()
 	v := r.admit(from, f)
@@ -160,9 +176,7 @@ func (r *room) take(from way, f actor.Frame) {
 	if v.opened != nil {
 		v.opened.finish(nil)
 	}
-	if v.ack {
-		r.acknowledge()
-	}
+	return v.ack
 }
 
 // verdict is what becomes of a frame.
@@ -228,24 +242,47 @@ func (r *room) seenLocked(f actor.Frame, v *verdict) bool {
 	r.frame = f.Number
 	r.due++
 	r.dueBytes += len(f.Data)
+	if r.sessions {
+		r.held = append(r.held, heldFrame{f.Number, len(f.Data)})
+		r.heldBytes += len(f.Data)
+	}
 	if v.ack = r.due >= ackFrames || r.dueBytes >= ackBytes; !v.ack && r.due == 1 {
 		r.relay.acks.later(r)
 	}
 	return false
 }
 
-// acknowledge tells the owner up to which kept frame the gateway has all.
+// acknowledge tells the owner up to which kept frame the gateway has all for good.
 func (r *room) acknowledge() {
 	var to way
 	var frame uint64
-	r.mu.Lock()
-	if r.due > 0 {
-		to, frame = r.way, r.frame
+	var ended []actor.SocketID
+	ask := false
+	r.withLock(func() {
 		r.due, r.dueBytes = 0, 0
-	}
-	r.mu.Unlock()
+		if frame = r.settledLocked(); frame > r.acked && !r.silent && r.way != nil {
+			to, r.acked = r.way, frame
+		}
+		ended, ask = r.tooFarLocked(), r.probeDueLocked()
+	})
 	if to != nil {
 		to.acknowledge(r.id, frame)
+	}
+	if ask {
+		r.probe()
+	}
+	r.end(ended, reasonBehind)
+}
+
+// end closes the clients' sides of sockets that cannot go on.
+func (r *room) end(sockets []actor.SocketID, reason string) {
+	if len(sockets) == 0 {
+		return
+	}
+	r.order.Lock()
+	defer r.order.Unlock()
+	for _, socket := range sockets {
+		r.gateway.Deliver(r.id.object, actor.Frame{Kind: actor.FrameClose, Socket: socket, Code: websocket.CloseTryAgainLater, Reason: reason})
 	}
 }
 
@@ -257,6 +294,9 @@ func (r *room) openLocked(s *seat, f actor.Frame) (wanted bool, opened *opening)
 		return false, nil
 	}
 	opened, s.opening = s.opening, nil
+	if s.session && opened != nil {
+		s.confirmed, r.sessions = r.frame, true
+	}
 	return opened != nil, opened
 }
 
@@ -292,6 +332,8 @@ func (r *room) attachedLocked(from way, gone []actor.SocketID) (ended []actor.So
 // acknowledged.
 func (r *room) settleLocked(from way) {
 	r.way, r.last, r.settled = from, nil, time.Now()
+	r.acked = 0 // whatever the one before was told
+	r.relay.acks.later(r)
 	r.answeredLocked()
 	r.ready = nil
 	for _, s := range r.seats {

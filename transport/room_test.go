@@ -77,7 +77,7 @@ func inRoom(t *testing.T, f func(c *roomCase)) {
 			t.Fatal(err)
 		}
 		c.relay.AddGateway(2, c.gateway)
-		if err := c.relay.prepare(t.Context(), c.id.object, c.socket, Owner{Local: true}); err != nil {
+		if err := c.relay.prepare(t.Context(), c.id.object, c.socket, false, Owner{Local: true}); err != nil {
 			t.Fatal(err)
 		}
 		c.deliver(actor.Frame{Kind: actor.FrameOpen, Socket: c.socket, Number: 1})
@@ -192,7 +192,7 @@ func TestRoomOfARequestThatBrokeOff(t *testing.T) {
 			}()
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			_ = c.relay.open(httptest.NewRecorder(), r, target, socket, func(w http.ResponseWriter) error {
-				if err := c.relay.prepare(r.Context(), target.ID, socket, Owner{Local: true}); err != nil {
+				if err := c.relay.prepare(r.Context(), target.ID, socket, false, Owner{Local: true}); err != nil {
 					t.Error(err)
 				}
 				w.WriteHeader(http.StatusOK)

@@ -132,6 +132,10 @@ type seat struct {
 	sent    int       // of unacked, on the way that the room has now
 	closing *closing  // the client's side is gone, which the object does not know yet
 	told    bool      // closing is on its way
+
+	session   bool     // the client may come back by another connection
+	confirmed uint64   // number of the last kept frame that it has got for certain
+	left      *closing // its connection is gone, and the object hears so if it does not come back in time
 }
 
 // pending is a message that may have to be sent again.

@@ -57,14 +57,15 @@ type Router struct {
 	// Fixed before the first call.
 	local    Dispatcher // of this node's own objects
 	resolver Resolver
-	peers    *Peers
+	peers    *Peers // nil: there are none, and all objects are this node's
 	hints    Hints  // nil: none
 	relay    *Relay // of sockets; nil: there is none
 
 	overtaken overtaken // calls whose owner may have been replaced
 }
 
-// NewRouter makes a router.
+// NewRouter makes a router. Without peers it leaves calls to local, and what it is
+// for are sockets.
 func NewRouter(local Dispatcher, resolver Resolver, peers *Peers) *Router {
 	return &Router{local: local, resolver: resolver, peers: peers, overtaken: overtaken{resolver: resolver}}
 }
@@ -77,7 +78,10 @@ func (rt *Router) IDs(class string) (actor.IDSource, bool) { return rt.local.IDs
 
 // Dispatch implements Dispatcher.
 func (rt *Router) Dispatch(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID) error {
-	if socket == (actor.SocketID{}) || rt.relay == nil {
+	switch none := socket == (actor.SocketID{}); {
+	case none && rt.peers == nil:
+		return rt.local.Dispatch(w, r, target, socket)
+	case none || rt.relay == nil:
 		return rt.route(w, r, target, socket)
 	}
 	return rt.relay.open(w, r, target, socket, func(w http.ResponseWriter) error { return rt.route(w, r, target, socket) })
@@ -115,7 +119,11 @@ func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Tar
 
 func (rt *Router) send(w http.ResponseWriter, r *http.Request, target actor.Target, socket actor.SocketID, owner Owner) error {
 	if socket != (actor.SocketID{}) && rt.relay != nil {
-		if err := rt.relay.prepare(r.Context(), target.ID, socket, owner); err != nil {
+		session, err := actor.HasSession(r)
+		if err == nil {
+			err = rt.relay.prepare(r.Context(), target.ID, socket, session, owner)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,22 @@ func (rt *Router) Message(ctx context.Context, object actor.ID, socket actor.Soc
 	return rt.relay.Message(object, socket, number, m)
 }
 
+// SocketLeft implements Sessions.
+func (rt *Router) SocketLeft(object actor.ID, socket actor.SocketID, info actor.CloseInfo) {
+	if rt.relay == nil {
+		rt.local.SocketClosed(object, socket, info, nil)
+		return
+	}
+	rt.relay.SocketLeft(object, socket, info)
+}
+
+// Confirmed implements Sessions.
+func (rt *Router) Confirmed(object actor.ID, socket actor.SocketID, number uint64) {
+	if rt.relay != nil {
+		rt.relay.Confirmed(object, socket, number)
+	}
+}
+
 // SocketClosed implements Dispatcher: it is told until the object knows.
 func (rt *Router) SocketClosed(object actor.ID, socket actor.SocketID, info actor.CloseInfo, cause error) {
 	if rt.relay == nil {

@@ -107,7 +107,7 @@ func (r *room) ask(to way) (answer <-chan struct{}, a attach) {
 		if r.way == to {
 			return
 		}
-		a.last = r.frame
+		a.last = r.settledLocked()
 		for id, s := range r.seats {
 			if s.opening == nil {
 				a.sockets = append(a.sockets, id)
@@ -158,11 +158,7 @@ func (r *room) giveUp() {
 			}
 		}
 	})
-	r.order.Lock()
-	defer r.order.Unlock()
-	for _, socket := range ended {
-		r.gateway.Deliver(r.id.object, actor.Frame{Kind: actor.FrameClose, Socket: socket, Code: code, Reason: reason})
-	}
+	r.end(ended, reason)
 }
 
 // withLock calls f with the room's lock held, unless the room is forgotten.

@@ -56,6 +56,7 @@ func NewServer(cfg ServerConfig, dispatcher Dispatcher, gateway *Gateway, log *s
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 	}
 	gateway.dispatcher = dispatcher
+	gateway.sessions, _ = dispatcher.(Sessions)
 	return s, nil
 }
 

@@ -36,6 +36,7 @@ type socket struct {
 	id      actor.SocketID
 	object  actor.ID
 	class   string
+	session bool // the client may come back to it by another connection
 
 	// Set by open, which comes before everything that reads them.
 	audience *audience
@@ -77,6 +78,7 @@ type ending struct {
 	info     actor.CloseInfo
 	cause    error
 	byObject bool // the object closed it and hears no more of it
+	back     bool // its client may come back: the connection broke, or this node stops
 	deaf     bool // the reader cannot or need not find the peer's Close frame
 }
 
@@ -118,7 +120,7 @@ func (s *socket) abandon() {
 	report := opened && (s.ending == nil || !s.ending.byObject)
 	s.mu.Unlock()
 	if report {
-		s.gateway.dispatcher.SocketClosed(s.object, s.id, lostInfo("the handshake could not be completed"), nil)
+		s.tell(lostInfo("the handshake could not be completed"), nil, true)
 	}
 	s.gateway.retire(s, opened)
 }
@@ -171,7 +173,8 @@ func (s *socket) closeByGateway(code int, reason string, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending == nil && !s.done {
-		s.endLocked(&ending{info: actor.CloseInfo{Code: code, Reason: reason}, cause: cause}, encodeClose(code, reason))
+		e := &ending{info: actor.CloseInfo{Code: code, Reason: reason}, cause: cause, back: code == websocket.CloseServiceRestart}
+		s.endLocked(e, encodeClose(code, reason))
 	}
 }
 
@@ -205,7 +208,7 @@ func (s *socket) lost(reason string) {
 	switch {
 	case s.done:
 	case s.ending == nil:
-		s.endLocked(&ending{info: lostInfo(reason)}, nil)
+		s.endLocked(&ending{info: lostInfo(reason), back: true}, nil)
 	default:
 		s.queue, s.last = nil, nil
 		s.timer.Reset(0)

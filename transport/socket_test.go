@@ -750,7 +750,7 @@ func TestGatewayClose(t *testing.T) {
 			}
 		}
 		mute.Close()
-		if _, err := s.gateway.register(actor.Target{}); !errors.Is(err, ErrClosed) {
+		if _, err := s.gateway.register(actor.Target{}, false); !errors.Is(err, ErrClosed) {
 			t.Errorf("register after Close = %v, want %v", err, ErrClosed)
 		}
 	})

@@ -218,6 +218,7 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 		Committer:      way,
 		ShardOf:        n.shardOf,
 		Start:          n.cluster.StartID(),
+		Alone:          parts.Network == nil,
 		GatewayOver:    func(start uint64) bool { return n.cluster.StartOver(start >> 1) },
 		Log:            n.log,
 		IdleTimeout:    cfg.IdleTimeout,
@@ -237,28 +238,29 @@ func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory
 	if err != nil {
 		return err
 	}
-	var dispatcher transport.Dispatcher = n.host
-	if network == nil {
-		n.host.AddGateway(start, n.gateway)
-	} else if dispatcher, err = n.openRouter(start, n.gateway); err != nil {
-		return err
-	}
-	n.server, err = transport.NewServer(cfg.server(), dispatcher, n.gateway, n.log, events)
-	return err
-}
-
-// openRouter begins to run calls of peers, and gives the way to objects wherever
-// they are.
-func (n *Node) openRouter(start uint64, gateway actor.Gateway) (_ *transport.Router, err error) {
 	owners := resolver{n.cluster}
 	n.relay, err = transport.NewRelay(transport.RelayConfig{}, n.host, owners, n.dialNode(transport.LinkSockets), n.log)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	n.relay.AddGateway(start, gateway)
+	n.relay.AddGateway(start, n.gateway)
+	if network != nil {
+		n.openPeers(owners)
+	}
+	router := transport.NewRouter(n.host, owners, n.peers)
+	router.RelaySockets(n.relay)
+	if network != nil {
+		router.UseHints(owners)
+		n.host.Route(router)
+	}
+	n.server, err = transport.NewServer(cfg.server(), router, n.gateway, n.log, events)
+	return err
+}
+
+// openPeers begins to run calls, and to reach sockets, of other nodes.
+func (n *Node) openPeers(owners resolver) {
 	n.relay.AddGateway(n.host.Loop())
 	n.link.Handle(transport.LinkSockets, n.relay.Accept)
-
 	n.peers = transport.NewPeers(n.dialNode(transport.LinkHTTP))
 	n.owner = transport.NewPeerServer(n.host, n.log)
 	n.owner.UseHints(owners)
@@ -267,11 +269,6 @@ func (n *Node) openRouter(start uint64, gateway actor.Gateway) (_ *transport.Rou
 	n.pardons = transport.NewPardons(n.host, owners, n.dialNode(transport.LinkOperators), n.log)
 	n.serve(n.pardons.Serve)
 	n.link.Handle(transport.LinkOperators, n.pardons.Accept)
-	router := transport.NewRouter(n.host, owners, n.peers)
-	router.UseHints(owners)
-	router.RelaySockets(n.relay)
-	n.host.Route(router)
-	return router, nil
 }
 
 // dialNode connects to a node wherever gossip says that it is.
