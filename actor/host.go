@@ -79,9 +79,12 @@ type Host struct {
 	ailment        ailment
 	fault          Fault // 0, but for tests
 
+	asleep hibernated
+
 	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
 	stubs   atomic.Uint64 // number of the last stub
 	pending atomic.Int64  // events posted and not over, tasks not counted
+	running atomic.Int64  // those of them that have begun
 
 	mu      sync.Mutex // guards the following fields
 	table   map[ID]*activation
@@ -173,6 +176,9 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	for _, act := range old {
 		act.lose(ErrNotOwner, 0)
 	}
+	h.mu.Lock()
+	h.asleep.forget(shard) // when none of the old ones can be evicted any more
+	h.mu.Unlock()
 	h.clock.times.own(shard, ownership != 0)
 	h.keySweeper.times.own(shard, ownership != 0)
 	h.gateways.tellEnded(func(id ID) bool { return h.shardOf(id) == shard })
@@ -181,19 +187,33 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 // AlarmSet learns that the Store has applied a batch that sets an alarm. It does not block.
 func (h *Host) AlarmSet(shard uint32, due int64) { h.clock.times.set(shard, due) }
 
-// Stats says what a host holds now.
+// Stats says what a host holds now. Its parts are of slightly different moments.
 type Stats struct {
 	Activations int
+	Hibernated  int // objects with sockets open that have left memory, as far as they were here before
 	Bytes       int64
-	Events      int64 // queued or running
+	Waiting     int64 // events that wait for their object's gate for the first time
+	Running     int64 // events that have begun and are not over
 	Stuck       int64 // handlers that ran into their time limit and do not end
+	Quarantined int   // objects that were refused here and still are
+	AlarmRuns   int   // under way
+	AlarmRests  int   // objects whose alarm the platform could not run, and tries again soon
 }
 
 // Stats counts.
 func (h *Host) Stats() Stats {
+	s := Stats{Bytes: h.bytes.Load(), Running: h.running.Load(), Stuck: h.ailment.stuck.Load(), Quarantined: h.quarantines.count(time.Now())}
+	s.Waiting = max(0, h.pending.Load()-s.Running)
+	s.AlarmRuns, s.AlarmRests = h.clock.count()
+	s.Activations, s.Hibernated = h.objects()
+	return s
+}
+
+// objects says how many objects are in memory, and how many hibernate.
+func (h *Host) objects() (active, hibernated int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Stats{Activations: len(h.table), Bytes: h.bytes.Load(), Events: h.pending.Load(), Stuck: h.ailment.stuck.Load()}
+	return len(h.table), h.asleep.count()
 }
 
 // target finds the class of an object that has a record.
@@ -239,6 +259,13 @@ func (h *Host) count(ev *event, n int64) {
 		h.mu.Lock()
 		h.quiet.broadcast()
 		h.mu.Unlock()
+	}
+}
+
+// begun counts an event that begins, or is over.
+func (h *Host) begun(ev *event, n int64) {
+	if ev.kind != EventTask {
+		h.running.Add(n)
 	}
 }
 
@@ -322,6 +349,7 @@ func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *act
 	act.pardons = pardons(heirs)
 	act.mu.Unlock()
 	h.table[target.ID] = act
+	h.asleep.wake(h.shardOf(target.ID), target.ID)
 	if h.lru.empty() {
 		select {
 		case h.wake <- struct{}{}:

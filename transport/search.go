@@ -158,6 +158,7 @@ func (r *room) giveUp() {
 			}
 		}
 	})
+	r.relay.cfg.Events.socketsGivenUp(len(ended))
 	r.order.Lock()
 	defer r.order.Unlock()
 	for _, socket := range ended {
