@@ -137,12 +137,10 @@ func alertCases() map[string]alertCase {
 // Each alert fires in one world and not in one like it. The last minute is looked at;
 // for how long it must be so is up to Prometheus.
 func TestAlerts(t *testing.T) {
-	groups, cases := readRules(t), alertCases()
-	recorded := make(map[string]string)
-	for _, group := range groups.Groups {
+	cases := alertCases()
+	for _, group := range readRules(t).Groups {
 		for _, rule := range group.Rules {
-			if rule.Record != "" {
-				recorded[rule.Record] = rule.Expr
+			if rule.Alert == "" {
 				continue
 			}
 			c, ok := cases[rule.Alert]
@@ -151,10 +149,7 @@ func TestAlerts(t *testing.T) {
 				t.Errorf("%s: there is no case", rule.Alert)
 				continue
 			}
-			expression := rule.Expr
-			for name, expr := range recorded {
-				expression = strings.ReplaceAll(expression, name, "("+expr+")")
-			}
+			expression := expressionOf(t, rule.Alert)
 			if got := evaluate(t, expression, c.fires); len(got) != 1 || math.Abs(got[0].F-c.value) > 1e-6*math.Abs(c.value) && !math.IsNaN(c.value) {
 				t.Errorf("%s: %v, want one alert with %v", rule.Alert, got, c.value)
 			}
@@ -179,6 +174,8 @@ func TestAlertsForOtherReasons(t *testing.T) {
 		return lines(series("holdfast_shards_moving", nodeA, "0x90"), series("holdfast_nodes", nodeA+`,state="leaving"`, "1x90"),
 			series("holdfast_shard_steps_total", nodeA+`,step="remove",outcome="ok"`, steps))
 	}
+	down := lines(leaving("9x90"), series("holdfast_nodes", nodeA+`,state="in"`, "2x90"), series("holdfast_nodes_up", nodeA, "2x90"))
+	few := lines(series("holdfast_requests_total", nodeA+`,class="Counter",code="2xx"`, "0+2x90"), series("holdfast_requests_total", nodeA+`,class="Counter",code="5xx"`, "0+2x90"))
 	for _, c := range []struct {
 		alert, world string
 		want         []float64
@@ -187,6 +184,9 @@ func TestAlertsForOtherReasons(t *testing.T) {
 		{"HoldfastShardsWithoutOwner", without("32x90"), nil},
 		{"HoldfastMovesStalled", leaving("9x90"), []float64{1}},
 		{"HoldfastMovesStalled", leaving("0+1x90"), nil},
+		{"HoldfastMovesStalled", down, nil}, // that is alert enough
+		{"HoldfastErrors", few, []float64{0.5}},
+		{"HoldfastManyErrors", few, nil}, // nobody gets up for two requests
 	} {
 		var got []float64
 		for _, sample := range evaluate(t, expressionOf(t, c.alert), c.world) {
@@ -198,15 +198,24 @@ func TestAlertsForOtherReasons(t *testing.T) {
 	}
 }
 
-func expressionOf(t *testing.T, alert string) string {
+// expressionOf gives what an alert is about, with what it uses of recorded series.
+func expressionOf(t *testing.T, alert string) (expression string) {
 	t.Helper()
+	recorded := make(map[string]string)
 	for _, group := range readRules(t).Groups {
 		for _, rule := range group.Rules {
-			if rule.Alert == alert {
-				return rule.Expr
+			if rule.Record != "" {
+				recorded[rule.Record] = rule.Expr
+			} else if rule.Alert == alert {
+				expression = rule.Expr
 			}
 		}
 	}
-	t.Fatalf("there is no alert %s", alert)
-	return ""
+	for name, expr := range recorded {
+		expression = strings.ReplaceAll(expression, name, "("+expr+")")
+	}
+	if expression == "" {
+		t.Fatalf("there is no alert %s", alert)
+	}
+	return expression
 }
