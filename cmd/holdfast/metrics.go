@@ -73,10 +73,10 @@ func (b byValue[T]) of(value string) T {
 	return b.last
 }
 
-func newByValue[T any](values []string, make func(value string) T) byValue[T] {
+func newByValue[T any](values []string, series func(value string) T) byValue[T] {
 	b := byValue[T]{series: map[string]T{}}
 	for _, value := range values {
-		b.last = make(value)
+		b.last = series(value)
 		b.series[value] = b.last
 	}
 	return b

@@ -37,7 +37,7 @@ func readMetricsDoc(text string) (map[string]documentedMetric, error) {
 			errs = append(errs, fmt.Errorf("%s stands there twice", name))
 		}
 		row := documentedMetric{kind: cells[1], labels: make(map[string][]string), meaning: cells[3]}
-		for _, label := range strings.Split(strings.TrimSpace(cells[2]), "; ") {
+		for label := range strings.SplitSeq(strings.TrimSpace(cells[2]), "; ") {
 			if label == "" {
 				continue
 			}

@@ -56,7 +56,7 @@ func (n *Node) picture(cfg Config) *picture {
 		alone: n.link == nil, draining: n.cluster.Draining(), host: n.host.Stats(),
 	}
 	_ = p.server.Validate()        // fills in defaults; the configuration was validated
-	p.store, _ = n.store.Metrics() //nolint:errcheck // closed: the last scrape of a node that stops
+	p.store, _ = n.store.Metrics() // closed: the last scrape of a node that stops
 	if n.relay != nil {
 		p.relay = n.relay.Stats()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -175,12 +176,9 @@ func TestEventsDoNotAllocate(t *testing.T) {
 func TestLabelsOfEvents(t *testing.T) {
 	in := func(what string, values []string, value string) {
 		t.Helper()
-		for _, v := range values {
-			if v == value {
-				return
-			}
+		if !slices.Contains(values, value) {
+			t.Errorf("%s: %q is not one of %q", what, value, values)
 		}
-		t.Errorf("%s: %q is not one of %q", what, value, values)
 	}
 	for _, err := range []error{
 		actor.ErrMailboxFull, actor.ErrStuck, actor.ErrNotOwner, actor.ErrOverloaded, actor.ErrStorageFull, actor.ErrClosing, actor.ErrRefused,
