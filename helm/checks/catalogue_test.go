@@ -3,12 +3,14 @@ package checks
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -88,9 +90,7 @@ func (c *catalogue) find(series string) (metric, error) {
 
 func withLabel(known map[string][]string, label string) map[string][]string {
 	more := map[string][]string{label: nil}
-	for name, values := range known {
-		more[name] = values
-	}
+	maps.Copy(more, known)
 	return more
 }
 
@@ -140,7 +140,7 @@ func checkMatchers(selector *parser.VectorSelector, m metric) (errs []error) {
 	for _, matcher := range selector.LabelMatchers {
 		listed, known := m.labels[matcher.Name]
 		switch {
-		case matcher.Name == labels.MetricName, slices.Contains(targetLabels(), matcher.Name):
+		case matcher.Name == model.MetricNameLabel, slices.Contains(targetLabels(), matcher.Name):
 			continue
 		case !known:
 			errs = append(errs, fmt.Errorf("%s has no label %s", selector.Name, matcher.Name))
