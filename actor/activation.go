@@ -243,6 +243,7 @@ func (act *activation) finish(ev *event) (next *event) {
 
 func (act *activation) overLocked(ev *event) {
 	ev.over = true
+	act.host.begun(ev, -1)
 	act.open = slices.DeleteFunc(act.open, func(e *event) bool { return e == ev })
 	if act.stuck == ev {
 		act.stuck = nil

@@ -18,7 +18,21 @@ type alarmView struct {
 // alarmRun is a run of Alarm under way.
 type alarmRun struct {
 	record  AlarmRecord
-	touched bool // the alarm was set or deleted since the run began: that stands, whatever the run's end
+	retry   bool
+	late    time.Duration // after its due time it began
+	touched bool          // the alarm was set or deleted since the run began: that stands, whatever the run's end
+}
+
+// failed says what becomes of the alarm after the run has failed with that change.
+func (r *alarmRun) failed(change AlarmChange) AlarmEnd {
+	if change.Op == AlarmDelete && !r.touched {
+		return AlarmDropped
+	}
+	return AlarmFailed
+}
+
+func (act *activation) alarmRan(run *alarmRun, end AlarmEnd) {
+	act.host.events.alarmRun(run.late, run.retry, end)
 }
 
 // failure gives the change that a failed run makes, if the alarm is still the one that fired.
@@ -132,7 +146,7 @@ func (act *activation) runAlarm(ctx context.Context, ev *event, done func(err er
 		act.unlock()
 		return
 	}
-	run := &alarmRun{record: record}
+	run := &alarmRun{record: record, retry: record.Retries > 0, late: late}
 	act.alarm.run = run
 	object, ok := act.object.(Alarmer)
 	act.mu.Unlock()
@@ -144,7 +158,6 @@ func (act *activation) runAlarm(ctx context.Context, ev *event, done func(err er
 		act.log().Error("dropped an alarm: the class has no Alarm method")
 	}
 	act.endAlarm(ev, run, err, done)
-	act.host.events.alarmRun(late, record.Retries > 0, err)
 }
 
 // endAlarm writes the end of a run into the event's last batch, so that the
@@ -156,14 +169,16 @@ func (act *activation) endAlarm(ev *event, run *alarmRun, err error, done func(e
 	if act.ended {
 		return // the event was told
 	}
-	change := AlarmChange{Op: AlarmDelete}
+	change, end := AlarmChange{Op: AlarmDelete}, AlarmDone
 	if err != nil {
 		change = run.failure()
+		end = run.failed(change)
 		change.If = 0 // the view knows the alarm; nobody else changes it
 		act.log().Warn("an alarm handler returned an error", "error", err, "retries", run.record.Retries, "dropped", change.Op == AlarmDelete)
 	}
 	if !run.touched {
 		act.changeAlarmLocked(change)
 	}
+	act.alarmRan(run, end)
 	act.emitLocked(ev, done)
 }

@@ -45,6 +45,13 @@ func (c *alarmClock) fireDue(now time.Time) (wait time.Duration, ok bool) {
 	return max(0, time.Until(time.UnixMilli(first))), first != 0
 }
 
+// count says how many runs are under way, and how many objects rest.
+func (c *alarmClock) count() (running, resting int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.running), len(c.resting)
+}
+
 // wakeRested lets objects fire again whose run the platform broke, and says how many
 // run or rest.
 func (c *alarmClock) wakeRested(now time.Time) (busy int) {
@@ -122,6 +129,9 @@ func (c *alarmClock) finished(object ID, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.running, object)
+	if isRefusal(err) || errors.Is(err, ErrOutcomeUnknown) {
+		c.host.events.alarmDeferred()
+	}
 	if err != nil {
 		c.resting[object] = time.Now().Add(restOf(err))
 		c.times.poke()

@@ -3,6 +3,7 @@ package actor
 import (
 	"errors"
 	"slices"
+	"time"
 )
 
 // amendsLocked gives the batch that must be written although the activation has
@@ -27,12 +28,15 @@ func (act *activation) amendsLocked(cause error, culprit *event, unstarted []*ev
 		if err != nil || !ok {
 			return nil
 		}
-		b.Alarm = (&alarmRun{record: record}).failure()
+		run := &alarmRun{record: record, retry: record.Retries > 0, late: time.Since(time.UnixMilli(record.Due))}
+		b.Alarm = run.failure()
+		act.alarmRan(run, run.failed(b.Alarm))
 	case EventAlarm:
 		if act.alarm.run == nil {
 			return nil
 		}
 		b.Alarm = act.alarm.run.failure()
+		act.alarmRan(act.alarm.run, act.alarm.run.failed(b.Alarm))
 	case EventClose:
 		if culprit.subject == nil {
 			return nil // it had not come to the object's code

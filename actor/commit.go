@@ -151,6 +151,7 @@ func (act *activation) cutLocked(gateway uint64) {
 		}
 	}
 	host, object := act.host, act.target.ID
+	host.events.outboxOverrun(act.target.Class, len(cut))
 	host.wg.Go(func() { // an event is running, so Close still waits
 		info := CloseInfo{Code: closeTryLater, Reason: "the gateway is too far behind"}
 		for _, id := range cut {

@@ -21,28 +21,79 @@ func (k EventKind) String() string {
 	return [...]string{"start", "request", "message", "close", "alarm", "task", "pardon"}[k]
 }
 
+// EventKinds gives all of them.
+func EventKinds() []EventKind {
+	return []EventKind{EventStart, EventRequest, EventMessage, EventClose, EventAlarm, EventTask, EventPardon}
+}
+
 // bounded says whether events of the kind count against the mailbox. Closes are
 // bounded by the sockets, and there is at most one alarm and one start.
 func (k EventKind) bounded() bool {
 	return k == EventRequest || k == EventMessage || k == EventTask
 }
 
+// AlarmEnd says how a run of an alarm ended.
+type AlarmEnd uint8
+
+// Ends of a run.
+const (
+	AlarmDone    AlarmEnd = iota
+	AlarmFailed           // it is tried again
+	AlarmDropped          // it failed for the last time
+)
+
+// String gives the end's name as it stands in metrics.
+func (e AlarmEnd) String() string { return [...]string{"done", "failed", "dropped"}[e] }
+
+// AlarmEnds gives all of them.
+func AlarmEnds() []AlarmEnd { return []AlarmEnd{AlarmDone, AlarmFailed, AlarmDropped} }
+
+// KeyedVerdict says what became of a call with an Idempotency-Key.
+type KeyedVerdict uint8
+
+// Verdicts on a call with a key.
+const (
+	KeyedRuns       KeyedVerdict = iota // the key was not used before
+	KeyedReplayed                       // it got the first answer
+	KeyedInProgress                     // the call with its key runs
+	KeyedPartial                        // the call with its key broke off after it had begun
+	KeyedReused                         // the key belongs to another request
+	KeyedNoRoom                         // the object keeps as many answers as it may
+	KeyedUnknown                        // the record of the key could not be read
+)
+
+// String gives the verdict's name as it stands in metrics.
+func (v KeyedVerdict) String() string {
+	return [...]string{"run", "replayed", "in_progress", "partially_applied", "key_reused", "no_room", "failed"}[v]
+}
+
+// KeyedVerdicts gives all of them.
+func KeyedVerdicts() []KeyedVerdict {
+	return []KeyedVerdict{KeyedRuns, KeyedReplayed, KeyedInProgress, KeyedPartial, KeyedReused, KeyedNoRoom, KeyedUnknown}
+}
+
 // Events are optional functions that the runtime calls as things happen: the
 // seam for metrics. They must not block.
 type Events struct {
-	Activated   func(class string)                              // an activation has started
-	Evicted     func(class string, hibernated bool)             // idle, left memory; hibernated: with sockets open
-	Ended       func(class string, cause error)                 // an activation ended before it was idle
-	EventDone   func(kind EventKind, waited, ran time.Duration) // waited for the gate, ran until its end
-	BatchDone   func(bytes int, took time.Duration, err error)
-	AlarmRun    func(late time.Duration, retry bool, err error)
-	GateTimeout func(class string)
-	Frames      func(kind FrameKind)                 // a frame was handed to a gateway
-	Refused     func(err error)                      // an event was refused at the door
-	Marked      func(class string)                   // a handler has run for long enough to be suspect
-	Reported    func(class string)                   // and for so long that its stack was logged
-	Struck      func(class string, quarantined bool) // an object got a strike
-	Resumed     func(class string)                   // a client came back to its socket by another connection
+	Activated func(class string)                              // an activation has started
+	Evicted   func(class string, hibernated bool)             // idle, left memory; hibernated: with sockets open
+	Ended     func(class string, cause error)                 // an activation ended before it was idle
+	EventDone func(kind EventKind, waited, ran time.Duration) // waited for the gate, ran until its end
+	BatchDone func(bytes int, took time.Duration, err error)
+	// AlarmRun tells of a run of an alarm that its object's code ended, or failed in.
+	// Runs that the platform broke are told by AlarmDeferred: they come again.
+	AlarmRun      func(late time.Duration, retry bool, end AlarmEnd)
+	AlarmDeferred func()
+	GateTimeout   func(class string)
+	Frames        func(kind FrameKind)                 // a frame was handed to a gateway
+	Broadcast     func(class string)                   // an object sent a message to all or many of its sockets
+	OutboxOverrun func(class string, sockets int)      // a gateway was too far behind: its sockets of an object are closed
+	Keyed         func(verdict KeyedVerdict)           // a call with an Idempotency-Key
+	Refused       func(err error)                      // an event was refused at the door
+	Marked        func(class string)                   // a handler has run for long enough to be suspect
+	Reported      func(class string)                   // and for so long that its stack was logged
+	Struck        func(class string, quarantined bool) // an object got a strike
+	Resumed       func(class string)                   // a client came back to its socket by another connection
 }
 
 // eventSink calls those of Events that are set.
@@ -80,9 +131,15 @@ func (s *eventSink) batchDone(bytes int, took time.Duration, err error) {
 	}
 }
 
-func (s *eventSink) alarmRun(late time.Duration, retry bool, err error) {
+func (s *eventSink) alarmRun(late time.Duration, retry bool, end AlarmEnd) {
 	if s.f.AlarmRun != nil {
-		s.f.AlarmRun(late, retry, err)
+		s.f.AlarmRun(late, retry, end)
+	}
+}
+
+func (s *eventSink) alarmDeferred() {
+	if s.f.AlarmDeferred != nil {
+		s.f.AlarmDeferred()
 	}
 }
 
@@ -95,6 +152,24 @@ func (s *eventSink) gateTimeout(class string) {
 func (s *eventSink) frame(kind FrameKind) {
 	if s.f.Frames != nil {
 		s.f.Frames(kind)
+	}
+}
+
+func (s *eventSink) broadcast(class string) {
+	if s.f.Broadcast != nil {
+		s.f.Broadcast(class)
+	}
+}
+
+func (s *eventSink) outboxOverrun(class string, sockets int) {
+	if s.f.OutboxOverrun != nil {
+		s.f.OutboxOverrun(class, sockets)
+	}
+}
+
+func (s *eventSink) keyed(verdict KeyedVerdict) {
+	if s.f.Keyed != nil {
+		s.f.Keyed(verdict)
 	}
 }
 

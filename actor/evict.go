@@ -75,6 +75,9 @@ func (h *Host) evictLocked(act *activation, now time.Time) bool {
 		})
 	}
 	act.lru.unlink()
+	if act.sockets.len() > 0 {
+		h.asleep.add(h.shardOf(act.target.ID), act.target.ID)
+	}
 	h.events.evicted(act.target.Class, act.sockets.len() > 0)
 	if act.recorded && act.emptied && act.auto == nil && act.sockets.len() == 0 {
 		act.inflight++

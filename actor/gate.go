@@ -48,6 +48,7 @@ func (act *activation) grantLocked() (start *event) {
 // beginLocked notes that ev holds the gate for the first time.
 func (act *activation) beginLocked(ev *event) {
 	ev.began = time.Now()
+	act.host.begun(ev, 1)
 	act.open = append(act.open, ev)
 	act.mailbox--
 	act.mailboxBytes -= ev.size

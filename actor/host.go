@@ -83,9 +83,12 @@ type Host struct {
 	fault          Fault // 0, but for tests
 	alone          bool
 
+	asleep hibernated
+
 	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
 	stubs   atomic.Uint64 // number of the last stub
 	pending atomic.Int64  // events posted and not over, tasks not counted
+	running atomic.Int64  // those of them that have begun
 
 	mu      sync.Mutex // guards the following fields
 	table   map[ID]*activation
@@ -177,6 +180,9 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	for _, act := range old {
 		act.lose(ErrNotOwner, 0)
 	}
+	h.mu.Lock()
+	h.asleep.forget(shard) // when none of the old ones can be evicted any more
+	h.mu.Unlock()
 	h.clock.times.own(shard, ownership != 0)
 	h.keySweeper.times.own(shard, ownership != 0)
 	h.gateways.tellEnded(func(id ID) bool { return h.shardOf(id) == shard })
@@ -184,21 +190,6 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 
 // AlarmSet learns that the Store has applied a batch that sets an alarm. It does not block.
 func (h *Host) AlarmSet(shard uint32, due int64) { h.clock.times.set(shard, due) }
-
-// Stats says what a host holds now.
-type Stats struct {
-	Activations int
-	Bytes       int64
-	Events      int64 // queued or running
-	Stuck       int64 // handlers that ran into their time limit and do not end
-}
-
-// Stats counts.
-func (h *Host) Stats() Stats {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return Stats{Activations: len(h.table), Bytes: h.bytes.Load(), Events: h.pending.Load(), Stuck: h.ailment.stuck.Load()}
-}
 
 // target finds the class of an object that has a record.
 func (h *Host) target(object ID) (Target, error) {
@@ -243,6 +234,13 @@ func (h *Host) count(ev *event, n int64) {
 		h.mu.Lock()
 		h.quiet.broadcast()
 		h.mu.Unlock()
+	}
+}
+
+// begun counts an event that begins, or is over.
+func (h *Host) begun(ev *event, n int64) {
+	if ev.kind != EventTask {
+		h.running.Add(n)
 	}
 }
 
@@ -326,6 +324,7 @@ func (h *Host) newLocked(target Target, class Class, ownership uint64, prev *act
 	act.pardons = pardons(heirs)
 	act.mu.Unlock()
 	h.table[target.ID] = act
+	h.asleep.wake(h.shardOf(target.ID), target.ID)
 	if h.lru.empty() {
 		select {
 		case h.wake <- struct{}{}:

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"errors"
 	"net/http"
 	"time"
 )
@@ -47,9 +48,11 @@ func (act *activation) claim(ev *event, a *answer) (run bool) {
 	before, verdict := act.lookUp(ev.key)
 	act.mu.Lock()
 	defer act.unlock()
-	switch {
-	case act.ended: // the event was told
+	if act.ended { // the event was told
 		return false
+	}
+	act.host.events.keyed(keyedVerdict(before != nil, verdict))
+	switch {
 	case before != nil && act.host.fault == FaultEagerReplay:
 		a.push(before.replay())
 		return false
@@ -74,6 +77,26 @@ func (act *activation) claim(ev *event, a *answer) (run bool) {
 	// batch says that it has started, or what its answer is.
 	act.changes.key = &KeyedChange{Op: KeyedStarted, Key: ev.key.text, Fingerprint: ev.key.fingerprint}
 	return true
+}
+
+// keyedVerdict puts what lookUp says into a word.
+func keyedVerdict(replayed bool, err error) KeyedVerdict {
+	switch {
+	case replayed:
+		return KeyedReplayed
+	case err == nil:
+		return KeyedRuns
+	case errors.Is(err, ErrKeyInProgress):
+		return KeyedInProgress
+	case errors.Is(err, ErrPartiallyApplied):
+		return KeyedPartial
+	case errors.Is(err, ErrKeyReused):
+		return KeyedReused
+	case errors.Is(err, ErrTooManyRequestKeys):
+		return KeyedNoRoom
+	default:
+		return KeyedUnknown
+	}
 }
 
 // lookUp says what is known of a key: its answer, why the call must not run, or

@@ -209,12 +209,14 @@ func TestTheMailboxIsBounded(t *testing.T) {
 			}
 			synctest.Wait()
 			b.wantErr(b.begin("/", ""), "the call after 1024", actor.ErrMailboxFull)
-			want(t, "events", b.Host.Stats().Events, 1025)
+			s := b.Host.Stats()
+			want(t, "events that wait and run", fmt.Sprint(s.Waiting, s.Running), "1024 1")
 			hold.open()
 			for _, c := range calls {
 				b.wantBody(c, "a call", "")
 			}
-			want(t, "events", b.Host.Stats().Events, 0)
+			s = b.Host.Stats()
+			want(t, "events that wait and run", fmt.Sprint(s.Waiting, s.Running), "0 0")
 			want(t, "bytes", b.Host.Stats().Bytes, 0)
 		})
 	})
@@ -391,41 +393,5 @@ func TestAHostNeedsAWholeConfig(t *testing.T) {
 		if _, ok := b.Host.IDs("None"); ok {
 			t.Error("IDs of an unknown class")
 		}
-	})
-}
-
-func TestEventsAreReported(t *testing.T) {
-	var d diary
-	class := behavior{serve: routes{"/put": put, "/socket": accept, "/panic": func(*actor.State, http.ResponseWriter, *http.Request) error {
-		panic("on purpose")
-	}}.serve}.class()
-	cfg := actor.Config{Classes: map[string]actor.Class{"Thing": class}, Events: actor.Events{
-		Activated: func(class string) { d.add("activated:%s", class) },
-		Evicted:   func(_ string, hibernated bool) { d.add("evicted:%t", hibernated) },
-		Ended: func(_ string, cause error) {
-			d.add("ended:%t", errors.As(cause, new(*actor.FaultError)))
-		},
-		EventDone: func(kind actor.EventKind, _, _ time.Duration) { d.add("%s", kind) },
-		BatchDone: func(bytes int, _ time.Duration, err error) { d.add("batch:%t:%v", bytes > 0, err) },
-		Frames:    func(kind actor.FrameKind) { d.add("frame:%d", kind) },
-		Refused:   func(err error) { d.add("refused:%v", err) },
-	}}
-	inBubbleWith(t, cfg, func(b *bubble) {
-		b.Committer.Hold() // the event ends before its batch is committed
-		b.begin("/put?key=k", "v")
-		b.Committer.Release()
-		d.want(t, "activated:Thing start request batch:true:<nil>")
-		b.Committer.Hold()
-		b.NewGateway().Begin(b.thing, "/socket", nil)
-		synctest.Wait()
-		b.Committer.Release()
-		d.want(t, "request batch:true:<nil> frame:1")
-		pass(2 * time.Minute)
-		d.want(t, "evicted:true")
-		b.begin("/panic", "")
-		d.want(t, "activated:Thing start ended:true request")
-		b.Committer.Refuse(actor.ErrNotOwner)
-		b.begin("/put?key=k", "v")
-		d.want(t, "refused:"+actor.ErrNotOwner.Error())
 	})
 }

@@ -75,6 +75,21 @@ func (q *quarantines) check(object ID) error {
 	return nil
 }
 
+// count says how many objects are known to be refused.
+func (q *quarantines) count(now time.Time) (n int) {
+	if !q.some.Load() {
+		return 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, until := range q.until {
+		if until.After(now) {
+			n++
+		}
+	}
+	return n
+}
+
 // forget drops all that is remembered of an object.
 func (q *quarantines) forget(object ID) {
 	q.mu.Lock()

@@ -174,6 +174,7 @@ func (s *State) Broadcast(ctx context.Context, message Message, opt BroadcastOpt
 	for _, gateway := range gateways {
 		act.frameLocked(ev, gateway, frame)
 	}
+	act.host.events.broadcast(act.target.Class)
 	return nil
 }
 

@@ -94,6 +94,13 @@ func TestDiskFull(t *testing.T) {
 		}
 		fs.free.Store(9 << 20)
 		time.Sleep(spaceCheckPeriod + time.Millisecond)
+		if got, want := n.Disk(), (Disk{FreeBytes: 1 << 30, SizeBytes: 1 << 30, ReserveBytes: 10 << 20}); got != want {
+			t.Errorf("Disk() = %+v before anybody looked again, want %+v", got, want)
+		}
+		synctest.Wait() // it asked for a look
+		if got := n.Disk().FreeBytes; got != 9<<20 {
+			t.Errorf("Disk() has %d free bytes after a look, want %d", got, 9<<20)
+		}
 		// The first batch may come before the look that it asks for.
 		_ = n.writeAs(0, number, "perhaps")
 		synctest.Wait()

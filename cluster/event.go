@@ -15,6 +15,8 @@ type Events struct {
 	// and with 0 when it is over and every proposal made under it has its answer.
 	// Calls for one shard come one at a time and in order.
 	OwnershipChanged func(shard placement.ShardID, ownership uint64)
+	// OwnershipEnded is called just before OwnershipChanged with 0, and says why.
+	OwnershipEnded func(shard placement.ShardID, cause OwnershipEnd)
 	// HandingOver is called just before an ownership ends because this node gives
 	// the shard to another. What is proposed before it returns is still committed first.
 	HandingOver func(shard placement.ShardID)
@@ -30,12 +32,49 @@ type Events struct {
 	// SnapshotTaken reports that a shard's state was made durable up to index and
 	// its log cut, or why not.
 	SnapshotTaken func(shard placement.ShardID, index uint64, latency time.Duration, err error)
+	// SnapshotSent reports that a follower has got a snapshot of a shard, and restored
+	// it, or why not.
+	SnapshotSent func(shard placement.ShardID, bytes int64, latency time.Duration, err error)
+	// SnapshotInstalled reports that this node's replica has restored a snapshot that
+	// it was sent, or why not; latency is that of restoring.
+	SnapshotInstalled func(shard placement.ShardID, bytes int64, latency time.Duration, err error)
+	// ShardStepped reports a step that this node, as the control leader, had an owner
+	// make on a shard's way to where it belongs.
+	ShardStepped func(shard placement.ShardID, step placement.StepKind, err error)
 	// ReplicaStopped reports that this node's replica of a shard ran into
 	// something that it must not skip, and takes part no more.
 	ReplicaStopped func(shard placement.ShardID, err error)
 	// StorageFull reports that writes are refused for want of disk space, or
 	// accepted again.
 	StorageFull func(full bool, freeBytes uint64)
+}
+
+// OwnershipEnd says why an ownership is over.
+type OwnershipEnd uint8
+
+// Ends of an ownership.
+const (
+	EndHandedOver     OwnershipEnd = iota // another replica was made the leader: a drain, a move
+	EndLostLeadership                     // another was elected, or no majority answers
+	EndNotApplied                         // an entry was not applied: a new ownership follows, as a rule
+	EndStopped                            // the replica met something that it must not skip
+	EndClosed                             // the node stops, or has to give the replica up
+)
+
+// String gives the end's name as it stands in metrics.
+func (e OwnershipEnd) String() string {
+	return [...]string{"handed_over", "leadership_lost", "not_applied", "replica_stopped", "closed"}[e]
+}
+
+// OwnershipEnds gives all of them.
+func OwnershipEnds() []OwnershipEnd {
+	return []OwnershipEnd{EndHandedOver, EndLostLeadership, EndNotApplied, EndStopped, EndClosed}
+}
+
+func (e *Events) ownershipEnded(shard placement.ShardID, cause OwnershipEnd) {
+	if e.OwnershipEnded != nil {
+		e.OwnershipEnded(shard, cause)
+	}
 }
 
 func (e *Events) ownershipChanged(shard placement.ShardID, ownership uint64) {
@@ -71,6 +110,24 @@ func (e *Events) logStored(entries, bytes int, latency time.Duration) {
 func (e *Events) snapshotTaken(shard placement.ShardID, index uint64, latency time.Duration, err error) {
 	if e.SnapshotTaken != nil {
 		e.SnapshotTaken(shard, index, latency, err)
+	}
+}
+
+func (e *Events) snapshotSent(shard placement.ShardID, bytes int64, latency time.Duration, err error) {
+	if e.SnapshotSent != nil {
+		e.SnapshotSent(shard, bytes, latency, err)
+	}
+}
+
+func (e *Events) snapshotInstalled(shard placement.ShardID, bytes int64, latency time.Duration, err error) {
+	if e.SnapshotInstalled != nil {
+		e.SnapshotInstalled(shard, bytes, latency, err)
+	}
+}
+
+func (e *Events) shardStepped(shard placement.ShardID, step placement.StepKind, err error) {
+	if e.ShardStepped != nil {
+		e.ShardStepped(shard, step, err)
 	}
 }
 

@@ -234,7 +234,10 @@ func (g *group) installer(snapshots *snapshotStore) func(io.Reader) error {
 		if received.Index == 0 {
 			return errNoContent
 		}
-		if err := snapshots.install(received, content); err != nil {
+		start := time.Now()
+		err = snapshots.install(received, content)
+		g.events.snapshotInstalled(g.shard, received.Size, time.Since(start), err)
+		if err != nil {
 			return err
 		}
 		g.lastStub.Store(received.Index)

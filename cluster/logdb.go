@@ -166,6 +166,16 @@ func (d *logDB) check(err error) error {
 	return err
 }
 
+// diskBytes gives how much disk the database takes; 0 when it is closed.
+func (d *logDB) diskBytes() uint64 {
+	d.closing.RLock()
+	defer d.closing.RUnlock()
+	if d.closed {
+		return 0
+	}
+	return d.db.Metrics().DiskSpaceUsage()
+}
+
 // close closes the database. All groups must have been shut down.
 func (d *logDB) close() error {
 	d.closing.Lock()

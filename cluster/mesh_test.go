@@ -30,6 +30,7 @@ type mesh struct {
 	// snapshotEntries of all nodes. 0: the usual.
 	snapshotEntries int64
 	faults          faults
+	events          Events // of all nodes
 }
 
 // meshNode is a node with its disk.
@@ -72,7 +73,7 @@ func (m *mesh) begin(name string, network Network) *meshNode {
 	}
 	cfg := testConfig(n.fs, n.control)
 	cfg.Name, cfg.Shards, cfg.Network, cfg.faults = name, m.shards, &network, m.faults
-	cfg.snapshotEntries = m.snapshotEntries
+	cfg.snapshotEntries, cfg.Events = m.snapshotEntries, m.events
 	cfg.Clock = func() time.Duration { return time.Since(m.start) }
 	if os.Getenv("MESH_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: meshLevel()})).With("node", name)

@@ -293,6 +293,7 @@ func (p *raftPort) AppendEntriesPipeline(id raft.ServerID, _ raft.ServerAddress)
 
 // InstallSnapshot implements raft.Transport.
 func (p *raftPort) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	start := time.Now()
 	answer, err := p.sendSnapshot(id, message{
 		kind: messageSnapshot, term: args.Term, index: args.LastLogIndex, at: args.LastLogTerm,
 		snapshot: snapshotHead{
@@ -300,6 +301,13 @@ func (p *raftPort) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, args 
 			configuredAt: args.ConfigurationIndex, size: args.Size,
 		},
 	}, data)
+	if shard, ok := p.group.shard(); ok {
+		told := err
+		if err == nil && !answer.ok {
+			told = errSnapshotRefused
+		}
+		p.mux.cfg.events.snapshotSent(shard, args.Size, time.Since(start), told)
+	}
 	if err != nil {
 		return err
 	}

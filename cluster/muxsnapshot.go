@@ -27,6 +27,10 @@ const (
 	snapshotBuffer = 64 << 10
 )
 
+// errSnapshotRefused means that a follower did not take a snapshot: it has newer
+// things, or could not restore it.
+var errSnapshotRefused = errors.New("cluster: the follower did not take the snapshot")
+
 // snapshotStream is a snapshot on its way to a peer, over a connection of its own:
 // a frame with the message, the snapshot's bytes, and back a frame with the answer,
 // before which empty ones say that the peer is alive.

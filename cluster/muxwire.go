@@ -47,6 +47,11 @@ const (
 
 func shardGroup(shard placement.ShardID) groupID { return groupID(shard) + 1 }
 
+// shard gives the shard of the group, if it is not the control group.
+func (g groupID) shard() (placement.ShardID, bool) {
+	return placement.ShardID(g) - 1, g != controlGroup
+}
+
 // laneUse says what a connection carries.
 type laneUse byte
 

@@ -28,13 +28,13 @@ func (g *group) run(ctx context.Context) {
 			g.pause(ctx)
 			continue
 		}
-		h := g.serve(ctx)
-		g.end(ctx.Err() != nil || h != nil)
+		h, cause := g.serve(ctx)
+		g.end(ctx.Err() != nil || h != nil, cause)
 		if h != nil {
 			g.transfer(h)
 		}
 	}
-	g.end(true)
+	g.end(true, EndClosed)
 	g.giveUp()
 	g.reportLeadership(false)
 }
@@ -92,27 +92,31 @@ func (g *group) open() bool {
 	return true
 }
 
-// serve returns when the ownership is over, or should be, or has to be handed over.
-func (g *group) serve(ctx context.Context) *handover {
+// serve returns when the ownership is over, or should be, or has to be handed over,
+// and says why.
+func (g *group) serve(ctx context.Context) (*handover, OwnershipEnd) {
 	for {
 		select {
 		case <-g.raft.LeaderCh():
 			if !g.leads() {
-				return nil
+				return nil, EndLostLeadership
 			}
 		case <-g.broken:
-			if g.isLost() || g.failed() != nil {
-				return nil
+			if g.failed() != nil {
+				return nil, EndStopped
+			}
+			if g.isLost() {
+				return nil, EndNotApplied
 			}
 		case <-g.watch.C:
 			if !g.checkOldest() {
-				return nil
+				return nil, EndNotApplied
 			}
 		case h := <-g.handovers:
 			g.events.handingOver(g.shard)
-			return h
+			return h, EndHandedOver
 		case <-ctx.Done():
-			return nil
+			return nil, EndClosed
 		}
 	}
 }
@@ -154,7 +158,7 @@ func (g *group) checkOldest() bool {
 // end ends the ownership: nothing more is proposed under it, every proposal gets
 // its answer, and only then is the loss made known. With drain, what was taken
 // is still proposed while that goes well.
-func (g *group) end(drain bool) {
+func (g *group) end(drain bool, cause OwnershipEnd) {
 	g.mu.Lock()
 	g.closing = g.closing || drain
 	g.mu.Unlock()
@@ -187,7 +191,8 @@ func (g *group) end(drain bool) {
 		p.done(ErrNotOwner)
 	}
 	if number != 0 {
-		g.log.Debug("ownership ends", "ownership", number)
+		g.log.Debug("ownership ends", "ownership", number, "cause", cause.String())
+		g.events.ownershipEnded(g.shard, cause)
 		g.events.ownershipChanged(g.shard, 0)
 	}
 }

@@ -41,6 +41,7 @@ type peersConfig struct {
 	changed func() // members have changed; must not block
 	silent  func(groupID) bool
 	answer  func(context.Context, peerRequest) peerAnswer
+	events  *Events
 	log     *slog.Logger
 	faults  faults
 }
@@ -89,7 +90,7 @@ func (p *peers) changed() {
 func (p *peers) newMux(timeout time.Duration) *raftMux {
 	return newRaftMux(raftMuxConfig{
 		node: p.cfg.dir.identity.Name, directory: p.cfg.dir.id, timeout: timeout, dial: p.dial, clock: p.cfg.clock,
-		silent: p.cfg.silent, answer: p.cfg.answer, log: p.cfg.log, faults: p.cfg.faults,
+		silent: p.cfg.silent, answer: p.cfg.answer, events: p.cfg.events, log: p.cfg.log, faults: p.cfg.faults,
 	})
 }
 

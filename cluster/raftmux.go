@@ -60,6 +60,7 @@ type raftMuxConfig struct {
 	silent func(groupID) bool
 	// answer serves the calls of other nodes. nil: all are refused.
 	answer func(context.Context, peerRequest) peerAnswer
+	events *Events // nil: nobody wants to know
 	log    *slog.Logger
 	faults faults
 }
@@ -77,6 +78,9 @@ func newRaftMux(cfg raftMuxConfig) *raftMux {
 	}
 	if cfg.silent == nil {
 		cfg.silent = func(groupID) bool { return false }
+	}
+	if cfg.events == nil {
+		cfg.events = &Events{}
 	}
 	m := &raftMux{
 		cfg: cfg, log: cfg.log, busy: make(chan struct{}, 1), snapshots: make(chan struct{}, maxSnapshots),

@@ -18,9 +18,11 @@ func (s *steward) stepShards(ctx context.Context, owned map[placement.ShardID]ow
 	steps := make([]placement.Step, len(t.Shards))
 	numbers := make(map[placement.ShardID]uint64) // of replicas, for the shards of which a step is to be made
 	errs := make([]error, len(t.Shards))
+	ownerless := 0
 	for i := range t.Shards {
 		id := placement.ShardID(i)
 		o, ok := owned[id]
+		ownerless += truth(o.report.Ownership == 0)
 		if !ok {
 			steps[i] = placement.Step{Kind: placement.StepWait}
 			continue
@@ -42,7 +44,9 @@ func (s *steward) stepShards(ctx context.Context, owned map[placement.ShardID]ow
 	if err := s.stepAll(ctx, owned, steps, numbers, errs); err != nil {
 		return Moves{}, err
 	}
-	return s.summary(steps), errors.Join(errs...)
+	moves := s.summary(steps)
+	moves.Ownerless = ownerless
+	return moves, errors.Join(errs...)
 }
 
 // stepAll makes the steps of those shards at the same time. Only who was not deposed
@@ -61,6 +65,7 @@ func (s *steward) stepAll(ctx context.Context, owned map[placement.ShardID]owned
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			errs[id] = s.step(ctx, id, owned[id], steps[id], number)
+			s.events.shardStepped(id, steps[id].Kind, errs[id])
 		})
 	}
 	stepping.Wait()

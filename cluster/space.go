@@ -37,6 +37,25 @@ type space struct {
 	half    atomic.Int64 // half of what the last look found: below it the next one is due
 	checked atomic.Int64 // time of the last look, in ns since 1970
 	full    atomic.Bool
+	free    atomic.Uint64 // bytes that the last look found, and of how many; 0 of 0: the file system does not tell
+	size    atomic.Uint64
+}
+
+// Disk is the file system of the data directory.
+type Disk struct {
+	FreeBytes    uint64 // 0 and 0: it does not tell
+	SizeBytes    uint64
+	ReserveBytes uint64 // with less than these free no writes are taken
+}
+
+// Disk gives what the last look at the disk found, and has it looked at again. It
+// does not wait: a disk may hang.
+func (n *Node) Disk() Disk {
+	s := n.space
+	if time.Now().UnixNano()-s.checked.Load() > int64(spaceCheckPeriod) {
+		s.kickNow()
+	}
+	return Disk{FreeBytes: s.free.Load(), SizeBytes: s.size.Load(), ReserveBytes: s.reserve}
 }
 
 // newSpace looks at the disk once and starts the goroutine that looks again.
@@ -60,12 +79,17 @@ func (s *space) admit(n int) bool { return s.take(int64(n) * spaceCost) }
 func (s *space) take(bytes int64) bool {
 	left := s.left.Add(-bytes)
 	if left < s.half.Load() || s.full.Load() || time.Now().UnixNano()-s.checked.Load() > int64(spaceCheckPeriod) {
-		select {
-		case s.kick <- struct{}{}:
-		default:
-		}
+		s.kickNow()
 	}
 	return left >= 0 && !s.full.Load()
+}
+
+// kickNow has the disk looked at. It does not block.
+func (s *space) kickNow() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
 }
 
 func (s *space) run() {
@@ -92,6 +116,8 @@ func (s *space) look() error {
 	if err != nil {
 		return fmt.Errorf("cluster: free disk space of %s: %w", s.dir, err)
 	}
+	s.free.Store(usage.AvailBytes)
+	s.size.Store(usage.TotalBytes)
 	full := usage.AvailBytes < s.reserve
 	s.setLeft(int64(min(max(usage.AvailBytes, s.reserve)-s.reserve, 1<<62)))
 	if s.full.Swap(full) != full {

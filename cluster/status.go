@@ -19,9 +19,16 @@ type Status struct {
 	LogStalled bool
 	// InFlightBytes are held by all shards between Propose and the answer.
 	InFlightBytes int64
-	Shards        []ShardStatus
+	// Total is the number of shards of the cluster, Shards are those that this node
+	// holds a replica of.
+	Total  int
+	Shards []ShardStatus
 	// Nodes are those of the cluster's table, by name.
 	Nodes []NodeStatus
+	// ControlLeader leads the control group as far as this node knows, "" if nobody
+	// does; LeadsControl says that it is this node.
+	ControlLeader string
+	LeadsControl  bool
 	// Moves is what this node does to bring shards where they belong, if it leads
 	// the control group.
 	Moves Moves
@@ -56,6 +63,12 @@ type ShardStatus struct {
 	FirstIndex    uint64 // of the log, 0 if all of it was cut
 	LastIndex     uint64 // of the log, or of the snapshot behind which all of it was cut
 	InFlightBytes int
+	// Wanted is how many replicas the table wants, Healthy how many answer the owner,
+	// itself included, and Lag how many entries of its log the one of these that is
+	// furthest behind lacks. All are 0 unless this node owns the shard.
+	Wanted  int
+	Healthy int
+	Lag     uint64
 	// Stopped is why the replica could not be opened or takes part no more, or nil. It
 	// waits for an operator, or for the control leader to replace it.
 	Stopped error
@@ -69,10 +82,18 @@ func (n *Node) Status() Status {
 	s := Status{
 		Name: n.Name(), ClusterID: n.ClusterID(), StartNumber: n.start,
 		StorageFull: n.space.full.Load(), LogStalled: n.db.writes.stalled(logStall), InFlightBytes: n.budget.used.Load(),
+		Total: len(n.groups),
 	}
+	s.ControlLeader, s.LeadsControl = n.control.leader()
+	t := n.control.table()
 	for i := range n.groups {
 		if g := n.groups[i].Load(); g != nil {
-			s.Shards = append(s.Shards, g.status())
+			shard := g.status()
+			if shard.Ownership != 0 {
+				shard.Wanted = len(t.Shards[i].Wanted)
+				shard.Healthy, shard.Lag = g.replication()
+			}
+			s.Shards = append(s.Shards, shard)
 			continue
 		}
 		if h := n.holding.Load(); h != nil {
@@ -87,6 +108,10 @@ func (n *Node) Status() Status {
 	}
 	return s
 }
+
+// LogDiskBytes gives how much disk the logs of all shards take. It is not free, so
+// poll it seldom.
+func (n *Node) LogDiskBytes() uint64 { return n.db.diskBytes() }
 
 func (n *Node) nodeStatus() []NodeStatus {
 	t := n.control.table()
@@ -105,6 +130,25 @@ func (n *Node) nodeStatus() []NodeStatus {
 		nodes = append(nodes, s)
 	}
 	return nodes
+}
+
+// replication gives how many replicas answer this owner, itself included, and how
+// many entries of its log the one furthest behind lacks. One of which nothing is
+// known yet in this term does not count as behind.
+func (g *group) replication() (healthy int, lag uint64) {
+	last := g.raft.LastIndex()
+	for _, server := range g.raft.GetConfiguration().Configuration().Servers {
+		if server.ID == g.me.serverID() {
+			healthy++
+			continue
+		}
+		answers, matched := g.progress(server.ID)
+		healthy += truth(answers)
+		if answers && matched > 0 && matched < last {
+			lag = max(lag, last-matched)
+		}
+	}
+	return healthy, lag
 }
 
 func (g *group) status() ShardStatus {

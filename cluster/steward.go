@@ -36,6 +36,7 @@ type steward struct {
 	rest    time.Duration                                 // stewardRest, or the heartbeat time-out if that is longer, as in virtual time
 	own     func(context.Context, peerRequest) peerAnswer // what others are asked by a call
 	change  func(context.Context, replicaChange) error
+	events  *Events
 	log     *slog.Logger
 	faults  faults
 	wake    chan struct{} // one slot: something may have to be done
@@ -63,6 +64,8 @@ type Moves struct {
 	Leading bool
 	// Steps are those of the last look, by shard.
 	Steps []Move
+	// Ownerless is how many shards nobody proved to own at the last look.
+	Ownerless int
 	// Settled says that nothing is to be done.
 	Settled bool
 }
@@ -78,7 +81,7 @@ func newSteward(n *Node) *steward {
 	return &steward{
 		control: n.control, peers: n.peers, node: n.Name(), grace: n.cfg.Network.GracePeriod,
 		rest: max(stewardRest, time.Duration(n.table.HeartbeatMS)*time.Millisecond),
-		own:  n.answer, change: n.changeReplica, log: n.cfg.Log, faults: n.cfg.faults, wake: make(chan struct{}, 1),
+		own:  n.answer, change: n.changeReplica, events: &n.cfg.Events, log: n.cfg.Log, faults: n.cfg.faults, wake: make(chan struct{}, 1),
 	}
 }
 

@@ -14,6 +14,7 @@ type answer struct {
 	body     *stallBody // nil: the request has none
 	status   int        // of the final head; 0 until it is written
 	switched bool       // 101 was asked for
+	problem  string     // code of the error that the runtime answered with; "": it did not
 }
 
 // WriteHeader implements http.ResponseWriter.

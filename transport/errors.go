@@ -113,6 +113,17 @@ func problemOf(err error) problem {
 	return problem{http.StatusInternalServerError, "internal", "The node failed. Its log has the details under this id."}
 }
 
+// Problems gives all codes that problemOf knows, for whoever counts them.
+func Problems() []string {
+	return []string{
+		"outcome_unknown", "object_failed", "handler_timeout", "aborted", "answer_too_large",
+		"mailbox_full", "quarantined", "overloaded", "not_owner", "closing", "storage_full", "refused",
+		"partially_applied", "idempotency_in_progress", "idempotency_key_reused", "too_many_idempotency_keys", "bad_idempotency_key",
+		"body_timeout", "body_too_large", "bad_body", "unknown_class", "bad_name", "bad_id", "not_found",
+		"method_not_allowed", "origin_not_allowed", "bad_session_key", "bad_handshake", "internal",
+	}
+}
+
 // errorBody is the shape of every error that the runtime makes.
 type errorBody struct {
 	Error errorDetail `json:"error"`
@@ -131,6 +142,9 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	id := newErrorID()
 	if fault, ok := errors.AsType[*actor.FaultError](err); ok {
 		id = fault.ID
+	}
+	if a, ok := w.(*answer); ok {
+		a.problem = p.code
 	}
 	level := p.level()
 	if shed(err) {

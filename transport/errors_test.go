@@ -15,6 +15,7 @@ import (
 )
 
 func TestProblemOf(t *testing.T) {
+	met := make(map[string]bool)
 	for _, tc := range []struct {
 		err    error
 		status int
@@ -54,6 +55,7 @@ func TestProblemOf(t *testing.T) {
 		{errNoRoute, 404, "not_found"},
 		{errMethod, 405, "method_not_allowed"},
 		{errOrigin, 403, "origin_not_allowed"},
+		{actor.ErrSession, 400, "bad_session_key"},
 		{errHandshake, 400, "bad_handshake"},
 		{errors.New("anything else"), 500, "internal"},
 	} {
@@ -61,6 +63,16 @@ func TestProblemOf(t *testing.T) {
 		if got := problemOf(err); got.status != tc.status || got.code != tc.code || got.message == "" {
 			t.Errorf("problemOf(%v) = %d %s %q, want %d %s", err, got.status, got.code, got.message, tc.status, tc.code)
 		}
+		met[tc.code] = true
+	}
+	for _, code := range Problems() {
+		if !met[code] {
+			t.Errorf("Problems() has %q, which stands for no error above", code)
+		}
+		delete(met, code)
+	}
+	for code := range met {
+		t.Errorf("Problems() lacks %q", code)
 	}
 }
 

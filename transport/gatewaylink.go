@@ -67,6 +67,7 @@ func (l *gatewayLink) serve() {
 		l.relay.host.RemoveGateway(g.start, g)
 	}
 	l.relay.log.Debug("socket link of a gateway ended", "cause", l.cause)
+	l.relay.cfg.Events.socketLinkEnded(l.cause)
 }
 
 func (l *gatewayLink) welcome() error {

@@ -110,6 +110,15 @@ func newLinkKey(certificate tls.Certificate, pool *x509.CertPool, host string) *
 	return &LinkKey{server: server, client: client}
 }
 
+// Expires gives the time after which peers refuse this node's certificate. One that
+// was derived from a cluster key never expires.
+func (k *LinkKey) Expires() time.Time {
+	if leaf := k.server.Certificates[0].Leaf; leaf != nil {
+		return leaf.NotAfter
+	}
+	return time.Time{}
+}
+
 // makeCertificate makes the authority's certificate (nil authority) or one that
 // it signs.
 func makeCertificate(authority *x509.Certificate, key, signer ed25519.PrivateKey) (*x509.Certificate, error) {

@@ -82,6 +82,7 @@ func (l *ownerLink) run() {
 	rl.running.Go(c.write)
 	c.read(l.take)
 	rl.log.Debug("socket link ended", "node", l.node, "cause", c.cause)
+	rl.cfg.Events.socketLinkEnded(c.cause)
 	rl.forgetLink(l)
 	rl.lost(l)
 }

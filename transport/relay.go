@@ -40,6 +40,8 @@ type RelayConfig struct {
 	// Patience bounds the search for an object's owner. Default 30 s.
 	Patience time.Duration
 
+	Events Events
+
 	fault Fault // of a broken variant that only tests build
 }
 

@@ -60,6 +60,7 @@ type Router struct {
 	peers    *Peers // nil: there are none, and all objects are this node's
 	hints    Hints  // nil: none
 	relay    *Relay // of sockets; nil: there is none
+	events   Events
 
 	overtaken overtaken // calls whose owner may have been replaced
 }
@@ -72,6 +73,9 @@ func NewRouter(local Dispatcher, resolver Resolver, peers *Peers) *Router {
 
 // UseHints has the router follow the hints in refusals. It is called before the first call.
 func (rt *Router) UseHints(h Hints) { rt.hints = h }
+
+// UseEvents has the router tell what becomes of calls. It is called before the first call.
+func (rt *Router) UseEvents(e Events) { rt.events = e }
 
 // IDs implements Dispatcher.
 func (rt *Router) IDs(class string) (actor.IDSource, bool) { return rt.local.IDs(class) }
@@ -93,6 +97,8 @@ func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Tar
 	patience := time.NewTimer(ownerWait)
 	defer patience.Stop()
 	var newest uint64 // ownership in the newest hint that was followed
+	way := journey{events: &rt.events}
+	defer way.over()
 	err := actor.ErrNotOwner
 	for try := 0; ; try++ {
 		owner, ok, changed := rt.resolver.Owner(target.ID)
@@ -104,6 +110,7 @@ func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Tar
 			if !whole {
 				return err
 			}
+			way.send()
 			err = rt.send(w, again, target, socket, owner)
 			refusal, refused := errors.AsType[*refusal](err)
 			if !refused && !errors.Is(err, actor.ErrNotOwner) || !body.whole() {
@@ -111,6 +118,7 @@ func (rt *Router) route(w http.ResponseWriter, r *http.Request, target actor.Tar
 			}
 			owner, follow = rt.better(target.ID, owner, refusal, &newest)
 		}
+		way.wait()
 		if !rt.pause(r.Context(), patience, changed) {
 			return err
 		}
@@ -132,7 +140,11 @@ func (rt *Router) send(w http.ResponseWriter, r *http.Request, target actor.Targ
 	}
 	ctx, done := rt.overtaken.watch(r.Context(), target.ID, owner.Node)
 	defer done()
-	return rt.peers.forward(w, r.WithContext(ctx), target, socket, owner.Node)
+	began := time.Now()
+	err := errCutOff // stands if the answer breaks off after its head, with a panic
+	defer func() { rt.events.forwarded(err, time.Since(began)) }()
+	err = rt.peers.forward(w, r.WithContext(ctx), target, socket, owner.Node)
+	return err
 }
 
 // better says whom to ask at once after a refusal: another node, if the refusal

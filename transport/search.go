@@ -158,6 +158,7 @@ func (r *room) giveUp() {
 			}
 		}
 	})
+	r.relay.cfg.Events.socketsGivenUp(len(ended))
 	r.end(ended, reason)
 }
 

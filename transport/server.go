@@ -99,7 +99,8 @@ func (s *Server) FinishRequests(ctx context.Context) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.enter(); err != nil {
 		writeError(w, r, s.log, err)
-		s.events.requestDone("", problemOf(err).status, 0)
+		p := problemOf(err)
+		s.events.requestDone("", p.status, p.code, 0)
 		return
 	}
 	defer s.leave()
@@ -107,7 +108,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	a := &answer{ResponseWriter: w}
 	class := ""
-	defer func() { s.events.requestDone(class, a.status, time.Since(started)) }()
+	defer func() { s.events.requestDone(class, a.status, a.problem, time.Since(started)) }()
 	if r.Body != nil && r.Body != http.NoBody {
 		a.body = s.body(w, r)
 		defer a.body.leave()

@@ -204,13 +204,13 @@ func TestDispatchFailures(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}}
-	seen := make(chan int, 10)
+	seen := make(chan string, 10)
 	x := newSite(t, s, loopback, ServerConfig{}, GatewayConfig{}, Events{
-		RequestDone: func(class string, status int, _ time.Duration) {
+		RequestDone: func(class string, status int, problem string, _ time.Duration) {
 			if class != "ChatRoom" {
 				t.Errorf("RequestDone(%q), want ChatRoom", class)
 			}
-			seen <- status
+			seen <- fmt.Sprintf("%d %s", status, problem)
 		},
 	})
 	resp, body := x.do(t, http.MethodGet, "/objects/ChatRoom/refused", nil)
@@ -231,9 +231,9 @@ func TestDispatchFailures(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	for _, want := range []int{503, 500, 200, 418} {
+	for _, want := range []string{"503 mailbox_full", "500 internal", "200 ", "418 "} {
 		if got := <-seen; got != want {
-			t.Errorf("RequestDone status = %d, want %d", got, want)
+			t.Errorf("RequestDone: status and problem %q, want %q", got, want)
 		}
 	}
 }

@@ -136,6 +136,7 @@ func (s *socket) send(frame []byte) {
 	cfg := &s.gateway.cfg
 	if len(s.queue) >= cfg.QueueFrames || (len(s.queue) > 0 && s.queued+len(frame) > cfg.QueueBytes) {
 		const reason = "the client reads too slowly"
+		s.gateway.events.socketOverrun()
 		s.queue = nil
 		s.endLocked(&ending{
 			info: actor.CloseInfo{Code: websocket.CloseTryAgainLater, Reason: reason}, deaf: true,

@@ -568,8 +568,8 @@ func TestSlowReader(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &script{}
-				x := newSite(t, s, memory, ServerConfig{}, tc.cfg, Events{})
+				s, told := &script{}, &told{}
+				x := newSite(t, s, memory, ServerConfig{}, tc.cfg, told.events())
 				slow, quick := x.open(t, lobbyPath, nil), x.open(t, lobbyPath, nil)
 				id := s.socket(t, 0)
 				got := make(chan int)
@@ -593,11 +593,13 @@ func TestSlowReader(t *testing.T) {
 				if len(s.ends) != 0 {
 					t.Fatalf("ends = %+v while the queue is just full, want none", s.ends)
 				}
+				told.want(t, "a full queue")
 				s.gateway.Deliver(lobby(), frame)
 				synctest.Wait()
 				if e := s.end(t, 0); e.socket != id || e.info.Code != websocket.CloseTryAgainLater {
 					t.Errorf("end = %+v, want 1013 of the slow one, at once", e)
 				}
+				told.want(t, "one frame more", "overrun")
 				s.gateway.Deliver(lobby(), text("for the quick one"))
 				// It wakes up in time to read what was on its way and then why it was closed.
 				time.Sleep(3 * time.Second)

@@ -120,3 +120,10 @@ func (q *turnQueue) empty() bool {
 	defer q.mu.Unlock()
 	return len(q.turns) == 0
 }
+
+// size gives the bytes that wait.
+func (q *turnQueue) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}

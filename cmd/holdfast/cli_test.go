@@ -205,8 +205,8 @@ func TestBinaryAnswersOperators(t *testing.T) {
 	post(t, client, p.clients+"/objects/Counter/a/increment")
 	metrics := get(t, client, p.operators+"/metrics")
 	for _, want := range []string{
-		"holdfast_build_info{", "holdfast_activations 1", `holdfast_commit_seconds_count{outcome="committed"} 1`,
-		`holdfast_request_seconds_count{class="Counter",status="2xx"} 1`, "holdfast_shards_owned 32", "go_goroutines", "process_open_fds",
+		"holdfast_build_info{", "holdfast_activations 1", `holdfast_commit_duration_seconds_count{outcome="committed"} 1`,
+		`holdfast_requests_total{class="Counter",code="2xx"} 1`, "holdfast_shards_owned 32", "go_goroutines", "process_open_fds",
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %q", want)

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
 	"github.com/holdfast-dev/holdfast/transport"
 )
 
@@ -66,43 +63,4 @@ func (n *Node) hasStarted(context.Context) error {
 		return errors.New("starting: waiting for peers, or for owners of shards")
 	}
 	return nil
-}
-
-// registerGauges makes metrics of what can be asked at any time.
-func (n *Node) registerGauges(f promauto.Factory) {
-	gauge := func(name, help string, value func() float64) {
-		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
-	}
-	gauge("activations", "Objects in memory.", func() float64 { return float64(n.host.Stats().Activations) })
-	gauge("events", "Events that wait or run.", func() float64 { return float64(n.host.Stats().Events) })
-	gauge("held_bytes", "Bytes of bodies, messages, batches and frames under way.", func() float64 { return float64(n.host.Stats().Bytes) })
-	gauge("in_flight_bytes", "Bytes of batches proposed and not answered.", func() float64 { return float64(n.cluster.Status().InFlightBytes) })
-	gauge("shards_owned", "Shards that this node owns.", func() float64 { return float64(n.owned()) })
-	gauge("shards_stalled", "Shards whose state stands still on this node although entries are committed.", func() float64 { return float64(n.stalled()) })
-	gauge("log_stalled", "1 while the disk of the log does not answer: the node is silent, and others take its shards.", func() float64 { return truth(n.cluster.Status().LogStalled) })
-	gauge("stuck_handlers", "Handlers that ran into their time limit and do not end.", func() float64 { return float64(n.host.Stats().Stuck) })
-	gauge("ailing", "1 when the node drained itself because it is not well. It needs a restart.", func() float64 { return truth(n.ailing.why() != "") })
-	gauge("state_disk_bytes", "Disk space of the state database.", func() float64 {
-		m, err := n.store.Metrics()
-		if err != nil {
-			return 0 // closed: the last scrape of a node that stops
-		}
-		return float64(m.DiskBytes)
-	})
-}
-
-func (n *Node) stalled() (count int) {
-	for _, shard := range n.cluster.Status().Shards {
-		if shard.Stalled {
-			count++
-		}
-	}
-	return count
-}
-
-func truth(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
 }

@@ -23,8 +23,9 @@ type machine struct {
 
 	network *memNetwork // nil: loopback
 
-	node *Node
-	url  string
+	node      *Node
+	url       string
+	operators string
 }
 
 // stopPatience is how long the calls of a test may keep its node from stopping.
@@ -81,7 +82,7 @@ func (m *machine) tryStart() error {
 	if err != nil {
 		return err
 	}
-	m.node, m.url = node, "http://"+parts.Clients.Addr().String()
+	m.node, m.url, m.operators = node, "http://"+parts.Clients.Addr().String(), "http://"+parts.Operators.Addr().String()
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/holdfast-dev/holdfast/actor"
 	"github.com/holdfast-dev/holdfast/cluster"
@@ -115,25 +114,26 @@ func (p Parts) listeners() []net.Listener {
 }
 
 func (n *Node) start(ctx context.Context, cfg Config, parts Parts) error {
-	registry, factory := newRegistry()
+	m := newMeters(parts.Classes)
+	n.registerEarlyGauges(m, parts)
 	// Operators come first: a node may have to wait long for its peers.
 	n.admin = transport.NewAdmin(transport.AdminConfig{
-		Health: n.health(), Metrics: registry, Operations: n.operations(), Token: parts.AdminToken,
+		Health: n.health(), Metrics: m.registry, Operations: n.operations(), Token: parts.AdminToken,
 	}, n.log)
 	n.serve(func() error { return n.admin.Serve(parts.Operators) })
-	if err := n.openCluster(ctx, cfg, parts, factory); err != nil {
+	if err := n.openCluster(ctx, cfg, parts, m); err != nil {
 		return err
 	}
 	if err := n.openStore(parts); err != nil {
 		return err
 	}
-	if err := n.openHost(cfg, parts, factory); err != nil {
+	if err := n.openHost(cfg, parts, m); err != nil {
 		return err
 	}
-	if err := n.openServer(cfg, parts.Network, factory); err != nil {
+	if err := n.openServer(cfg, parts.Network, m); err != nil {
 		return err
 	}
-	n.registerGauges(factory)
+	n.registerGauges(m, cfg)
 	n.opened.Store(true)
 	if err := n.cluster.Start(ctx, n.store); err != nil {
 		return err
@@ -149,10 +149,12 @@ func (n *Node) start(ctx context.Context, cfg Config, parts Parts) error {
 	return nil
 }
 
-func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, factory promauto.Factory) (err error) {
-	events := clusterEvents(factory)
+func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, m *meters) (err error) {
+	events := clusterEvents(m)
 	// The host exists before the first shard starts, and hence before this is called.
+	count := events.OwnershipChanged
 	events.OwnershipChanged = func(shard placement.ShardID, ownership uint64) {
+		count(shard, ownership)
 		n.host.SetOwnership(uint32(shard), ownership)
 	}
 	events.HandingOver = func(shard placement.ShardID) { n.host.Yield(uint32(shard)) }
@@ -206,7 +208,7 @@ func (n *Node) openStore(parts Parts) (err error) {
 	return err
 }
 
-func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err error) {
+func (n *Node) openHost(cfg Config, parts Parts, m *meters) (err error) {
 	var way actor.Committer = committer{node: n.cluster, shards: n.cluster.Shards()}
 	if parts.wrapCommitter != nil {
 		way = parts.wrapCommitter(way)
@@ -225,21 +227,21 @@ func (n *Node) openHost(cfg Config, parts Parts, factory promauto.Factory) (err 
 		KeyTTL:         cfg.IdempotencyTTL,
 		MaxActivations: cfg.MaxObjects,
 		MaxBytes:       cfg.MaxMemoryBytes,
-		Events:         actorEvents(factory),
+		Events:         actorEvents(m),
 		Ailing:         n.ailing.begin,
 	})
 	return err
 }
 
-func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory) (err error) {
-	events := transportEvents(factory)
+func (n *Node) openServer(cfg Config, network *Network, m *meters) (err error) {
+	events := transportEvents(m)
 	start := n.cluster.StartID() << 1 // the host has the odd number for sockets between objects
 	n.gateway, err = transport.NewGateway(start, cfg.gateway(), n.log, events)
 	if err != nil {
 		return err
 	}
 	owners := resolver{n.cluster}
-	n.relay, err = transport.NewRelay(transport.RelayConfig{}, n.host, owners, n.dialNode(transport.LinkSockets), n.log)
+	n.relay, err = transport.NewRelay(transport.RelayConfig{Events: events}, n.host, owners, n.dialNode(transport.LinkSockets), n.log)
 	if err != nil {
 		return err
 	}
@@ -248,6 +250,7 @@ func (n *Node) openServer(cfg Config, network *Network, factory promauto.Factory
 		n.openPeers(owners)
 	}
 	router := transport.NewRouter(n.host, owners, n.peers)
+	router.UseEvents(events)
 	router.RelaySockets(n.relay)
 	if network != nil {
 		router.UseHints(owners)
