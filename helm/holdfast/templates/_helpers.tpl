@@ -47,15 +47,41 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: node
 {{- end -}}
 
-{{/* Labels of an object: (dict "root" $ "component" "…"). */}}
+{{/*
+Labels of an object: (dict "root" $ "component" "…"). What the chart says wins over
+the user's, so that no label is there twice.
+*/}}
 {{- define "holdfast.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "holdfast.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := dict
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/name" (include "holdfast.name" .root)
+  "app.kubernetes.io/instance" .root.Release.Name
+  "app.kubernetes.io/component" .component
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+-}}
+{{- toYaml (merge $labels (default dict .root.Values.commonLabels)) -}}
+{{- end -}}
+
+{{/* Labels of the nodes' pods: what selects them, and the user's. Nothing versioned, which would restart them. */}}
+{{- define "holdfast.podLabels" -}}
+{{- toYaml (merge (include "holdfast.selectorLabels" . | fromYaml) (default dict .Values.podLabels)) -}}
+{{- end -}}
+
+{{/* The volume with what nodes and jobs prove themselves with: (dict "root" $ "files" (list "…")). */}}
+{{- define "holdfast.secretVolume" -}}
+{{- $secret := .root.Values.secret -}}
+{{- $keys := dict "cluster.key" "cluster.key" "admin.token" "admin.token" -}}
+{{- if $secret.existingSecret -}}
+{{- $keys = dict "cluster.key" $secret.clusterKeyKey "admin.token" $secret.adminTokenKey -}}
+{{- end -}}
+name: secret
+secret:
+  secretName: {{ include "holdfast.secretName" .root }}
+  defaultMode: 0440
+  items:
+    {{- range .files }}
+    - key: {{ get $keys . }}
+      path: {{ . }}
+    {{- end }}
 {{- end -}}
