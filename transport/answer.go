@@ -11,9 +11,10 @@ import (
 type answer struct {
 	http.ResponseWriter
 
-	body     *stallBody // nil: the request has none
-	status   int        // of the final head; 0 until it is written
-	switched bool       // 101 was asked for
+	body     *stallBody  // nil: the request has none
+	last     func() bool // whether the connection ends with this answer; nil: no
+	status   int         // of the final head; 0 until it is written
+	switched bool        // 101 was asked for
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -27,9 +28,9 @@ func (a *answer) WriteHeader(status int) {
 	}
 	if a.status == 0 && status >= http.StatusOK {
 		a.status = status
-		if a.body != nil && !a.body.complete() {
-			// The rest of the body would come before the next request, and who reads
-			// it is not settled: the connection ends with this answer.
+		// The rest of a body would come before the next request, and who reads it is
+		// not settled.
+		if a.last != nil && a.last() || a.body != nil && !a.body.complete() {
 			a.Header().Set("Connection", "close")
 		}
 	}
