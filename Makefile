@@ -10,6 +10,9 @@ KILLS         ?= 20
 SEEDS         ?= 2000
 SEED          ?= 1000
 ROUNDS        ?= 30
+VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+ARCH          ?= $(shell $(GO) env GOARCH)
+IMAGE         ?= localhost/holdfast:$(VERSION)
 
 .DEFAULT_GOAL := help
 
@@ -28,6 +31,11 @@ cluster: build ## start three nodes on 127.0.0.1:8080, :8180 and :8280 with thei
 .PHONY: build
 build: ## build bin/holdfast
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/holdfast ./cmd/holdfast
+
+.PHONY: image
+image: ## make a container image without a container engine: bin/holdfast-image-ARCH.tar
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.release=$(VERSION)' -o bin/holdfast-linux-$(ARCH) ./cmd/holdfast
+	$(GO) run ./deploy/image -binary bin/holdfast-linux-$(ARCH) -arch $(ARCH) -version '$(VERSION)' -name '$(IMAGE)' -o bin/holdfast-image-$(ARCH).tar
 
 .PHONY: test
 test: ## run all tests

@@ -11,10 +11,11 @@ import (
 type answer struct {
 	http.ResponseWriter
 
-	body     *stallBody // nil: the request has none
-	status   int        // of the final head; 0 until it is written
-	switched bool       // 101 was asked for
-	problem  string     // code of the error that the runtime answered with; "": it did not
+	body     *stallBody  // nil: the request has none
+	last     func() bool // whether the connection ends with this answer; nil: no
+	status   int         // of the final head; 0 until it is written
+	switched bool        // 101 was asked for
+	problem  string      // code of the error that the runtime answered with; "": it did not
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -28,9 +29,9 @@ func (a *answer) WriteHeader(status int) {
 	}
 	if a.status == 0 && status >= http.StatusOK {
 		a.status = status
-		if a.body != nil && !a.body.complete() {
-			// The rest of the body would come before the next request, and who reads
-			// it is not settled: the connection ends with this answer.
+		// The rest of a body would come before the next request, and who reads it is
+		// not settled.
+		if a.last != nil && a.last() || a.body != nil && !a.body.complete() {
 			a.Header().Set("Connection", "close")
 		}
 	}

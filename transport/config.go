@@ -30,6 +30,10 @@ type ServerConfig struct {
 	// WriteStall bounds how long a client may take for the next 64 KiB of an
 	// answer or of frames; beyond it the connection is cut. Default 30 s.
 	WriteStall time.Duration
+	// FarewellWait is how long a server that stops waits for clients with quiet
+	// connections to ask for something, so that it can tell them to go. Counts from
+	// SayFarewell on. Default 2 s.
+	FarewellWait time.Duration
 }
 
 // Validate fills in defaults and reports every mistake.
@@ -43,6 +47,7 @@ func (c *ServerConfig) Validate() error {
 		orDefault(&c.IdleTimeout, 2*time.Minute, "IdleTimeout"),
 		orDefault(&c.BodyStall, 30*time.Second, "BodyStall"),
 		orDefault(&c.WriteStall, 30*time.Second, "WriteStall"),
+		orDefault(&c.FarewellWait, 2*time.Second, "FarewellWait"),
 	)
 }
 

@@ -63,6 +63,7 @@ type edgeConn struct {
 
 	listener *boundedListener
 	once     sync.Once
+	quiet    bool // no request is under way; of farewell.connState
 }
 
 // Write implements net.Conn.

@@ -29,6 +29,7 @@ type Server struct {
 	log        *slog.Logger
 	events     Events
 	http       *http.Server
+	farewell   *farewell
 	cancel     context.CancelFunc // ends the context of every request
 
 	mu       sync.Mutex // guards stopped and underWay, and Add of requests against Wait
@@ -45,7 +46,7 @@ func NewServer(cfg ServerConfig, dispatcher Dispatcher, gateway *Gateway, log *s
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, dispatcher: dispatcher, gateway: gateway, log: log, events: events, cancel: cancel}
+	s := &Server{cfg: cfg, dispatcher: dispatcher, gateway: gateway, log: log, events: events, farewell: &farewell{wait: cfg.FarewellWait}, cancel: cancel}
 	s.http = &http.Server{
 		Handler:                      s,
 		ReadHeaderTimeout:            cfg.HeaderTimeout,
@@ -54,6 +55,7 @@ func NewServer(cfg ServerConfig, dispatcher Dispatcher, gateway *Gateway, log *s
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		ConnState:                    s.farewell.connState,
 	}
 	gateway.dispatcher = dispatcher
 	gateway.sessions, _ = dispatcher.(Sessions)
@@ -77,11 +79,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// FinishRequests stops accepting, lets requests under way finish until ctx ends,
+// SayFarewell makes each answer from now on the last of its connection, so that
+// clients who keep theirs go to another node before this one stops.
+func (s *Server) SayFarewell() { s.farewell.say() }
+
+// FinishRequests gives clients to whom SayFarewell has not been passed on the rest
+// of FarewellWait to ask for something. Then it stops accepting, lets requests under way finish until ctx ends,
 // cuts off the rest and returns when none is left. The error says that something
 // had to be cut off. Sockets stay open; who wants a new one is refused, or finds
 // nobody listening, and goes to another node.
 func (s *Server) FinishRequests(ctx context.Context) error {
+	s.farewell.settle(ctx)
 	err := s.http.Shutdown(ctx)
 	s.mu.Lock()
 	s.stopped = true
@@ -97,8 +105,9 @@ func (s *Server) FinishRequests(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := &answer{ResponseWriter: w, last: s.farewell.isSaid}
 	if err := s.enter(); err != nil {
-		writeError(w, r, s.log, err)
+		writeError(a, r, s.log, err)
 		p := problemOf(err)
 		s.events.requestDone("", p.status, p.code, 0)
 		return
@@ -106,7 +115,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.leave()
 
 	started := time.Now()
-	a := &answer{ResponseWriter: w}
 	class := ""
 	defer func() { s.events.requestDone(class, a.status, a.problem, time.Since(started)) }()
 	if r.Body != nil && r.Body != http.NoBody {

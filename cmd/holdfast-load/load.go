@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -78,7 +79,7 @@ func doorsOf(urls []string) ([]door, error) {
 			return nil, fmt.Errorf("--url %s: want a scheme, a host and a port, as http://127.0.0.1:8080", u)
 		}
 		label, _, _ := strings.Cut(parsed.Host, ".")
-		short = short && !seen[label]
+		short = short && !seen[label] && net.ParseIP(parsed.Hostname()) == nil
 		seen[label] = true
 		doors = append(doors, door{name: parsed.Host, url: strings.TrimRight(u, "/")})
 	}

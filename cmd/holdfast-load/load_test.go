@@ -212,6 +212,7 @@ func TestOptions(t *testing.T) {
 		"holdfast holdfast-0":           {"http://holdfast.ns:8080", "http://holdfast-0.peers.ns:8080/"},
 		"127.0.0.1:8080 127.0.0.1:8180": {"http://127.0.0.1:8080", "http://127.0.0.1:8180"},
 		"h:1":                           {"http://h:1"},
+		"127.0.0.1:8080":                {"http://127.0.0.1:8080"},
 	} {
 		doors, err := doorsOf(urls)
 		names := ""

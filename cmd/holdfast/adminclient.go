@@ -105,11 +105,11 @@ func (c *adminClient) overview(ctx context.Context) (cluster.Overview, error) {
 	return o, c.call(ctx, http.MethodGet, "/cluster", &o)
 }
 
-// call asks the node and reads its answer into that value.
-func (c *adminClient) call(ctx context.Context, method, path string, into any) error {
+// ask sends a question to the node.
+func (c *adminClient) ask(ctx context.Context, method, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+c.address+path, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("ask the node at %s: %w", c.address, err)
+		return nil, fmt.Errorf("ask the node at %s: %w", c.address, err)
 	}
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
@@ -118,9 +118,18 @@ func (c *adminClient) call(ctx context.Context, method, path string, into any) e
 	if err != nil {
 		err = withoutURL(err)
 		if ctx.Err() != nil {
-			return fmt.Errorf("ask the node at %s: %w", c.address, ctx.Err())
+			return nil, fmt.Errorf("ask the node at %s: %w", c.address, ctx.Err())
 		}
-		return fmt.Errorf("no node answers at %s: %w; if one runs, name the address of its --admin with --admin", c.address, err)
+		return nil, fmt.Errorf("no node answers at %s: %w; if one runs, name the address of its --admin with --admin", c.address, err)
+	}
+	return response, nil
+}
+
+// call asks the node and reads its answer into that value.
+func (c *adminClient) call(ctx context.Context, method, path string, into any) error {
+	response, err := c.ask(ctx, method, path)
+	if err != nil {
+		return err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAdminAnswerBytes))

@@ -206,6 +206,38 @@ func TestAdminCommandErrors(t *testing.T) {
 	}
 }
 
+func TestHealthCommand(t *testing.T) {
+	answers := map[string]string{"/livez": "ok", "/readyz": "draining: start the node again", "/startupz": "ok"}
+	door := fakeDoor(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if answers[r.URL.Path] != "ok" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = w.Write([]byte(answers[r.URL.Path] + "\n"))
+	})
+	for _, tc := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"health"}, exitFailure, "ready: draining: start the node again"},
+		{[]string{"health", "live"}, 0, "live: ok"},
+		{[]string{"health", "started", "-o", "json"}, 0, `"answer": "ok"`},
+	} {
+		code, stdout, stderr := command(t, map[string]string{"HOLDFAST_ADMIN": door}, tc.args...)
+		if code != tc.code || !strings.Contains(stdout, tc.want) || (stderr != "") != (code != 0) {
+			t.Errorf("%v = %d, %q, %q, want %d and %q", tc.args, code, stdout, stderr, tc.code, tc.want)
+		}
+	}
+	if code, _, stderr := command(t, nil, "health", "well"); code != exitUsage {
+		t.Errorf("health well = %d, %q, want %d", code, stderr, exitUsage)
+	}
+	stranger := fakeDoor(t, writes(http.StatusNotFound, "no such page"))
+	if code, _, stderr := command(t, nil, "health", "--admin", stranger); code != exitFailure || !strings.Contains(stderr, "no node") {
+		t.Errorf("health of a stranger = %d, %q, want %d", code, stderr, exitFailure)
+	}
+}
+
 func TestDialable(t *testing.T) {
 	for address, want := range map[string]string{
 		"0.0.0.0:8081": "127.0.0.1:8081", ":8081": "127.0.0.1:8081", "[::]:8081": "127.0.0.1:8081",

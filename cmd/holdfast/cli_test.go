@@ -110,6 +110,11 @@ func TestVersion(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(stdout, "holdfast ") || stderr != "" {
 		t.Errorf("version = %d, %q, %q, want 0 and a line that begins with holdfast", code, stdout, stderr)
 	}
+	var b build
+	code, stdout, _ = command(t, nil, "version", "-o", "json")
+	if err := json.Unmarshal([]byte(stdout), &b); code != 0 || err != nil || b != readBuild() || b.Version == "" || b.Arch == "" {
+		t.Errorf("version -o json = %d, %q, want what is known", code, stdout)
+	}
 }
 
 func TestHostNodeName(t *testing.T) {

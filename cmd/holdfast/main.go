@@ -88,8 +88,8 @@ func newRootCommand(s surroundings) *cobra.Command {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newServeCommand(s), newStatusCommand(s), newMembersCommand(s), newShardsCommand(s), newDrainCommand(s),
+	root.AddCommand(newServeCommand(s), newStatusCommand(s), newMembersCommand(s), newShardsCommand(s), newHealthCommand(s), newDrainCommand(s),
 		newDecommissionCommand(s), newRecommissionCommand(s), newScaleDownCommand(s), newUnquarantineCommand(s), newCheckCommand(s),
-		newMakeSecretCommand(s), newVersionCommand())
+		newMakeSecretCommand(s), newVersionCommand(s))
 	return root
 }

@@ -48,6 +48,9 @@ func (n *Node) Close(ctx context.Context) error {
 		n.memory.close()
 	}
 	n.ailing.close()
+	if n.server != nil {
+		n.server.SayFarewell()
+	}
 	if n.started.Load() {
 		if err := n.Drain(ctx); err != nil {
 			n.log.Warn("not every shard was handed over before the stop", "error", err)
