@@ -136,6 +136,7 @@ func (l *gatewayLink) deliver(id streamID, f actor.Frame) {
 	switch f.Kind {
 	case actor.FrameOpen:
 		l.count(id, 1)
+		l.intake.opened(id, f.Socket)
 	case actor.FrameGone:
 		l.count(id, -1)
 	case actor.FrameClose:

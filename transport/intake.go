@@ -31,6 +31,7 @@ type intake struct {
 	epochs   map[streamID]epoch          // of streams that were attached or interrupted
 	newest   uint64                      // of all numbers of epochs
 	deaf     map[actor.SocketID]struct{} // are being closed by the runtime
+	younger  map[actor.SocketID]uint64   // were opened in the interrupted epoch of that number
 }
 
 // epoch is the time of a stream between two interruptions or attachments. The zero
@@ -55,7 +56,7 @@ func newIntake(rl *Relay, moved func(id streamID), answer func(id streamID, f ac
 	cancel()
 	return &intake{
 		relay: rl, moved: moved, answer: answer, now: now,
-		backlogs: make(map[actor.ID]*[]arrival), epochs: make(map[streamID]epoch), deaf: make(map[actor.SocketID]struct{}),
+		backlogs: make(map[actor.ID]*[]arrival), epochs: make(map[streamID]epoch), deaf: make(map[actor.SocketID]struct{}), younger: make(map[actor.SocketID]uint64),
 	}
 }
 
@@ -63,7 +64,7 @@ func newIntake(rl *Relay, moved func(id streamID), answer func(id streamID, f ac
 func (in *intake) message(id streamID, socket actor.SocketID, number uint64, m actor.Message) {
 	in.mu.Lock()
 	a := arrival{id: id, socket: socket, number: number, m: m, epoch: in.epochs[id]}
-	if a.epoch.interrupted {
+	if in.awaitedLocked(a) {
 		in.mu.Unlock()
 		return
 	}
@@ -90,14 +91,30 @@ func (in *intake) message(id streamID, socket actor.SocketID, number uint64, m a
 func (in *intake) closed(id streamID, socket actor.SocketID, c closing) {
 	in.mu.Lock()
 	a := arrival{id: id, socket: socket, closed: &c, epoch: in.epochs[id]}
-	behind := in.backlogs[id.object] != nil
-	if behind && !a.epoch.interrupted {
+	behind, awaited := in.backlogs[id.object] != nil, in.awaitedLocked(a)
+	if behind && !awaited {
 		in.keepLocked(a)
 	}
 	in.mu.Unlock()
-	if !behind && !a.epoch.interrupted {
+	if !behind && !awaited {
 		in.close(a)
 	}
+}
+
+// opened notes that a socket was opened. If its stream is interrupted, nothing of
+// the socket was lost: it need not wait for an attachment, and its gateway, which
+// may have had no other socket since, has no reason to attach.
+func (in *intake) opened(id streamID, socket actor.SocketID) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if e := in.epochs[id]; e.interrupted {
+		in.younger[socket] = e.number
+	}
+}
+
+// awaitedLocked says whether what has come is to come again, behind what was lost.
+func (in *intake) awaitedLocked(a arrival) bool {
+	return a.epoch.interrupted && in.younger[a.socket] != a.epoch.number
 }
 
 // attach takes a gateway's wish to attach an object's sockets. Whatever it sent of
@@ -108,6 +125,7 @@ func (in *intake) attach(id streamID, a attach) {
 	in.epochs[id] = epoch{number: in.newest}
 	for _, socket := range a.sockets {
 		delete(in.deaf, socket)
+		delete(in.younger, socket)
 	}
 	in.mu.Unlock()
 	if err := in.relay.host.Attach(id.object, id.gateway, a.sockets, a.last); err != nil {
@@ -223,6 +241,7 @@ func (in *intake) interrupt(a arrival) {
 func (in *intake) close(a arrival) {
 	in.mu.Lock()
 	delete(in.deaf, a.socket)
+	delete(in.younger, a.socket)
 	in.mu.Unlock()
 	err := in.relay.host.CloseSocket(actor.Closing{
 		Object: a.id.object, Socket: a.socket, Info: a.closed.info, Cause: a.closed.cause,

@@ -248,7 +248,11 @@ type localGateway struct {
 
 // Deliver implements actor.Gateway.
 func (g *localGateway) Deliver(object actor.ID, f actor.Frame) {
-	g.relay.deliver(g.relay.local, streamID{g.start, object}, f)
+	id := streamID{g.start, object}
+	if f.Kind == actor.FrameOpen {
+		g.relay.local.intake.opened(id, f.Socket)
+	}
+	g.relay.deliver(g.relay.local, id, f)
 }
 
 // OwnershipEnded implements actor.Attacher.
