@@ -174,8 +174,13 @@ func TestScaleDownCommand(t *testing.T) {
 		t.Errorf("scale-down -o json with nothing to do = %d, %q, %v", code, stdout, err)
 	}
 	for _, args := range [][]string{
-		{}, {"--prefix", "n"}, {"--replicas", "3"}, {"--prefix", "n/", "--replicas", "3"}, {"--prefix", "n", "--replicas", "-1"},
-		{"--prefix", "n", "--replicas", "3", "--timeout", "0s"}, {"--prefix", "n", "--replicas", "3", "n4"},
+		{},
+		{"--prefix", "n"},
+		{"--replicas", "3"},
+		{"--prefix", "n/", "--replicas", "3"},
+		{"--prefix", "n", "--replicas", "-1"},
+		{"--prefix", "n", "--replicas", "3", "--timeout", "0s"},
+		{"--prefix", "n", "--replicas", "3", "n4"},
 	} {
 		if code, _, stderr := command(t, nil, append([]string{"scale-down"}, args...)...); code != exitUsage {
 			t.Errorf("scale-down %v = %d, %q, want %d", args, code, stderr, exitUsage)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,9 +137,7 @@ func TestArchive(t *testing.T) {
 			if c.RootFS.DiffIDs[n] != l.Digest || d[0].Layers[n] != l.path() {
 				t.Errorf("layer %d is %s, %s and %s", n, l.Digest, c.RootFS.DiffIDs[n], d[0].Layers[n])
 			}
-			for name, e := range unpack(t, blob(l)) {
-				root[name] = e
-			}
+			maps.Copy(root, unpack(t, blob(l)))
 		}
 		program, data := root["holdfast"], root["data/"]
 		want, err := os.ReadFile(binary)

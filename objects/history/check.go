@@ -19,18 +19,18 @@ const (
 	Invalid             // an answer that no object can have given
 )
 
-// Violation is one thing that no object which keeps its promises can have answered.
-type Violation struct {
+// ViolationError is one thing that no object which keeps its promises can have answered.
+type ViolationError struct {
 	Kind Kind
 	Op   Op // the call that shows it; the zero Op where it is none of the client's
 	text string
 }
 
 // Error implements error.
-func (v Violation) Error() string { return v.text }
+func (v ViolationError) Error() string { return v.text }
 
 // Violations are all that is wrong with the history of one object.
-type Violations []Violation
+type Violations []ViolationError
 
 // Err gives them as one error, nil if there are none.
 func (v Violations) Err() error {
@@ -42,7 +42,7 @@ func (v Violations) Err() error {
 }
 
 func (v *Violations) add(kind Kind, o Op, format string, args ...any) {
-	*v = append(*v, Violation{Kind: kind, Op: o, text: fmt.Sprintf(format, args...)})
+	*v = append(*v, ViolationError{Kind: kind, Op: o, text: fmt.Sprintf(format, args...)})
 }
 
 // CheckCounter says whether a counter that was 0 and now stands at value can have
