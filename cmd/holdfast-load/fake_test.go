@@ -131,7 +131,9 @@ func (f *fake) join(w http.ResponseWriter, r *http.Request, room string) {
 			return
 		}
 		if f.wrong == "closes sockets" && said%3 == 0 {
+			f.mu.Lock() // others write to it, too
 			socket.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""))
+			f.mu.Unlock()
 			return
 		}
 		f.mu.Lock()

@@ -48,7 +48,7 @@ func (n *Node) Close(ctx context.Context) error {
 		n.memory.close()
 	}
 	n.ailing.close()
-	if n.server != nil {
+	if n.server != nil && n.peers != nil { // of a node by itself clients have nowhere to go
 		n.server.SayFarewell()
 	}
 	if n.started.Load() {
