@@ -5,6 +5,7 @@
 GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+HELM_DOCS     ?= $(GO) run github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 FUZZTIME      ?= 20s
 KILLS         ?= 20
 SEEDS         ?= 2000
@@ -84,6 +85,12 @@ bench-cluster: ## measure three nodes against three members of etcd (Debian: apt
 .PHONY: bench-idle
 bench-idle: ## measure CPU and memory of three nodes that nobody uses
 	$(GO) run ./cmd/holdfast-bench idle
+
+.PHONY: chart
+chart: ## check the Helm chart: schema, templates, Kubernetes' own schemas, rules, README (files outside the module: no test cache)
+	cd helm/checks && $(GO) test -count=1 ./...
+	$(HELM_DOCS) --chart-search-root helm/holdfast --log-level warning
+	git diff --exit-code -- helm/holdfast/README.md
 
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint

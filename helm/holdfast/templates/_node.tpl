@@ -9,13 +9,9 @@
     fieldRef:
       fieldPath: status.podIP
 - name: HOLDFAST_ZONE
-{{- if .Values.zone.value }}
-  value: {{ .Values.zone.value | quote }}
-{{- else }}
   valueFrom:
     fieldRef:
-      fieldPath: metadata.labels['{{ .Values.zone.podLabel }}']
-{{- end }}
+      fieldPath: metadata.labels['{{ .Values.zoneLabel }}']
 # Not a value: another number of replicas must not restart all nodes.
 - name: HOLDFAST_BOOTSTRAP_EXPECT
   valueFrom:

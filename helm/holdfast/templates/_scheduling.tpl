@@ -16,7 +16,7 @@
 {{- $selector := dict "labelSelector" (dict "matchLabels" (include "holdfast.selectorLabels" . | fromYaml)) -}}
 {{- $all := list -}}
 {{- range .Values.topologySpreadConstraints -}}
-{{- $all = append $all (merge (deepCopy .) $selector) -}}
+{{- $all = append $all (hasKey . "labelSelector" | ternary . (merge (deepCopy .) $selector)) -}}
 {{- end -}}
 {{- with $all -}}
 {{- toYaml . -}}
