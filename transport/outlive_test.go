@@ -19,12 +19,19 @@ type member struct {
 	mu    sync.Mutex // guards the following fields
 	heard []string
 	ended error
+	deaf  bool
 }
 
 func newMember(conn *websocket.Conn) *member {
 	m := &member{conn: conn}
 	go func() {
 		for {
+			m.mu.Lock()
+			deaf := m.deaf
+			m.mu.Unlock()
+			if deaf {
+				return
+			}
 			_, data, err := conn.ReadMessage()
 			m.mu.Lock()
 			if err != nil {
