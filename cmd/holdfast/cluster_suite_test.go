@@ -85,5 +85,5 @@ func (s *simulation) restart() {
 func TestSuiteOnProcesses(t *testing.T) {
 	t.Parallel()
 	c := startProcesses(t, 3)
-	suite.Run(t, suite.Target{URL: func() string { return c.nodes[rand.IntN(len(c.nodes))].clients }})
+	suite.Run(t, suite.Target{URL: func() string { return c.nodes[rand.IntN(len(c.nodes))].clients }, Unsteady: true})
 }

@@ -68,6 +68,15 @@ type answer struct {
 func (o *object) try(method, path, body string) (answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	for {
+		a, err := o.tryOnce(ctx, method, path, body)
+		if err != nil || !o.target.Unsteady || !a.unowned() {
+			return a, err
+		}
+	}
+}
+
+func (o *object) tryOnce(ctx context.Context, method, path, body string) (answer, error) {
 	var reader io.Reader
 	if body != "" {
 		reader = strings.NewReader(body)
@@ -83,6 +92,13 @@ func (o *object) try(method, path, body string) (answer, error) {
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	return answer{o, method + " " + path + " " + short(body), resp.StatusCode, resp.Header.Get("Content-Type"), string(data)}, err
+}
+
+// unowned says whether a call was refused because no node owned the object. The
+// nodes do so only after they have looked for an owner themselves, or when the body
+// is too long for them to send it to another.
+func (a answer) unowned() bool {
+	return a.status == http.StatusServiceUnavailable && strings.Contains(a.body, `"not_owner"`)
 }
 
 // call makes a call.

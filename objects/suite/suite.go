@@ -25,6 +25,11 @@ type Target struct {
 	// Restart stops all nodes and starts them again on their data, and returns
 	// when they answer. With nil the cases that need it are skipped.
 	Restart func()
+
+	// Unsteady says that owners may change while the cases run, as they do on a
+	// machine whose processes do not get their turn in time. A call that was refused
+	// because no node owned the object is then made again, as clients should.
+	Unsteady bool
 }
 
 // Case is one test.
