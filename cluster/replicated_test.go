@@ -177,38 +177,50 @@ func TestReplicatedFence(t *testing.T) {
 	})
 }
 
+// transferTries is how often a transfer is made to fail. Whether it refuses a
+// proposal in its short time depends on which of the library's goroutines runs first.
+const transferTries = 20
+
 // TestFailedTransfer: a leadership transfer that fails leaves the library taking
 // proposals of the same term. Whatever it refused meanwhile stays without
 // successors, and the shard gets a new ownership in the same term.
 func TestFailedTransfer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, err := failedTransfer(t, faults{})
-		if err != nil {
-			t.Error(err)
-		}
-		refused := 0
-		for _, answer := range h.answers {
-			if errors.Is(answer, raft.ErrLeadershipTransferInProgress) && errors.Is(answer, ErrRefused) {
-				refused++
+	refused := 0
+	for range transferTries {
+		synctest.Test(t, func(t *testing.T) {
+			h, err := failedTransfer(t, faults{})
+			if err != nil {
+				t.Error(err)
 			}
-		}
-		if refused == 0 {
-			t.Error("no proposal was refused because of the transfer, so nothing was tested")
-		}
-		if len(h.answers) != len(h.proposed) {
-			t.Errorf("%d of %d proposals have an answer", len(h.answers), len(h.proposed))
-		}
-	})
+			for _, answer := range h.answers {
+				if errors.Is(answer, raft.ErrLeadershipTransferInProgress) && errors.Is(answer, ErrRefused) {
+					refused++
+				}
+			}
+			if len(h.answers) != len(h.proposed) {
+				t.Errorf("%d of %d proposals have an answer", len(h.answers), len(h.proposed))
+			}
+		})
+	}
+	if refused == 0 {
+		t.Error("no proposal was refused because of the transfer, so nothing was tested")
+	}
 }
 
 // TestFailedTransferFindsFault: without the fence the same run must fail: here
 // the term is the same before and after, so it cannot be what refuses.
 func TestFailedTransferFindsFault(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		if _, err := failedTransfer(t, faults{noFence: true}); err == nil {
-			t.Error("check = nil for replicas that apply entries behind a lost one")
+	found := false
+	for range transferTries {
+		synctest.Test(t, func(t *testing.T) {
+			_, err := failedTransfer(t, faults{noFence: true})
+			found = found || err != nil
+		})
+		if found {
+			return
 		}
-	})
+	}
+	t.Error("check = nil for replicas that apply entries behind a lost one")
 }
 
 // failedTransfer has a client propose all the time while a leadership transfer
