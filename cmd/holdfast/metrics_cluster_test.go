@@ -119,6 +119,7 @@ func TestMetricsOfACluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = s.eventually("metrics of two of three", time.Minute, func() error {
+			time.Sleep(time.Second) // reading a scrape takes longer than all else here
 			all := scrapes("a", left)
 			if got := sum(all, "shards_reduced"); got != simShards {
 				return fmt.Errorf("%v shards are reduced, want %v", got, simShards)
