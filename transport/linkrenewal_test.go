@@ -177,69 +177,76 @@ func TestLinkFollowsItsFiles(t *testing.T) {
 	})
 }
 
+// spoiling is what a mistake in the files is made of.
+type spoiling struct {
+	t          *testing.T
+	volume     *secretVolume
+	own, other *authority // that the nodes' certificates come from, and another one
+}
+
 func TestLinkKeepsWhatItHas(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		spoil func(t *testing.T, v *secretVolume, a, other *authority)
+		spoil func(s spoiling)
 		want  string // in the log
 	}{
-		{"a key that does not fit", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, _ := a.issue(t, 2, nil)
-			_, key := a.issue(t, 3, nil)
-			v.replace(t, certificate, key, a.pem)
+		{"a key that does not fit", func(s spoiling) {
+			certificate, _ := s.own.issue(s.t, 2, nil)
+			_, key := s.own.issue(s.t, 3, nil)
+			s.volume.replace(s.t, certificate, key, s.own.pem)
 		}, "does not match"},
-		{"no certificate", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			_, key := a.issue(t, 2, nil)
-			v.replace(t, "", key, a.pem)
+		{"no certificate", func(s spoiling) {
+			_, key := s.own.issue(s.t, 2, nil)
+			s.volume.replace(s.t, "", key, s.own.pem)
 		}, "failed to find"},
-		{"half a certificate", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, nil)
-			v.replace(t, certificate[:len(certificate)/2], key, a.pem)
+		{"half a certificate", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, nil)
+			s.volume.replace(s.t, certificate[:len(certificate)/2], key, s.own.pem)
 		}, "failed to find"},
-		{"no authorities", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, nil)
-			v.replace(t, certificate, key, "none\n")
+		{"no authorities", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, nil)
+			s.volume.replace(s.t, certificate, key, "none\n")
 		}, "no PEM certificate"},
-		{"authorities that break off", func(t *testing.T, v *secretVolume, a, other *authority) {
-			certificate, key := a.issue(t, 2, nil)
-			v.replace(t, certificate, key, a.pem+other.pem[:len(other.pem)/2])
+		{"authorities that break off", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, nil)
+			s.volume.replace(s.t, certificate, key, s.own.pem+s.other.pem[:len(s.other.pem)/2])
 		}, "1 of 2 PEM blocks"},
-		{"a key among the authorities", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, nil)
-			v.replace(t, certificate, key, a.pem+key)
+		{"a key among the authorities", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, nil)
+			s.volume.replace(s.t, certificate, key, s.own.pem+key)
 		}, "PRIVATE KEY"},
-		{"another authority", func(t *testing.T, v *secretVolume, a, other *authority) {
-			certificate, key := other.issue(t, 2, nil)
-			v.replace(t, certificate, key, a.pem)
+		{"another authority", func(s spoiling) {
+			certificate, key := s.other.issue(s.t, 2, nil)
+			s.volume.replace(s.t, certificate, key, s.own.pem)
 		}, "unknown authority"},
-		{"another host", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, func(c *x509.Certificate) { c.DNSNames = []string{"www.example.com"} })
-			v.replace(t, certificate, key, a.pem)
+		{"another host", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, func(c *x509.Certificate) { c.DNSNames = []string{"www.example.com"} })
+			s.volume.replace(s.t, certificate, key, s.own.pem)
 		}, "www.example.com"},
-		{"not for clients", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })
-			v.replace(t, certificate, key, a.pem)
+		{"not for clients", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })
+			s.volume.replace(s.t, certificate, key, s.own.pem)
 		}, "key usage"},
-		{"not for servers", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] })
-			v.replace(t, certificate, key, a.pem)
+		{"not for servers", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] })
+			s.volume.replace(s.t, certificate, key, s.own.pem)
 		}, "key usage"},
-		{"expired", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) })
-			v.replace(t, certificate, key, a.pem)
+		{"expired", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) })
+			s.volume.replace(s.t, certificate, key, s.own.pem)
 		}, "expired"},
-		{"not valid yet", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
-			v.replace(t, certificate, key, a.pem)
+		{"not valid yet", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
+			s.volume.replace(s.t, certificate, key, s.own.pem)
 		}, "not yet valid"},
-		{"a file that is gone", func(t *testing.T, v *secretVolume, _, _ *authority) {
-			if err := os.Remove(v.files().Key); err != nil {
-				t.Fatal(err)
+		{"a file that is gone", func(s spoiling) {
+			if err := os.Remove(s.volume.files().Key); err != nil {
+				s.t.Fatal(err)
 			}
 		}, "tls.key"},
-		{"a file without an end", func(t *testing.T, v *secretVolume, a, _ *authority) {
-			certificate, key := a.issue(t, 2, nil)
-			v.replace(t, certificate, key, strings.Repeat(a.pem, maxLinkFileBytes/len(a.pem)+1))
+		{"a file without an end", func(s spoiling) {
+			certificate, key := s.own.issue(s.t, 2, nil)
+			s.volume.replace(s.t, certificate, key, strings.Repeat(s.own.pem, maxLinkFileBytes/len(s.own.pem)+1))
 		}, "more than"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -248,7 +255,8 @@ func TestLinkKeepsWhatItHas(t *testing.T) {
 	}
 }
 
-func keepsWhatItHas(t *testing.T, spoil func(*testing.T, *secretVolume, *authority, *authority), want string) {
+func keepsWhatItHas(t *testing.T, spoil func(spoiling), want string) {
+	t.Helper()
 	a, other := newAuthority(t, "nodes"), newAuthority(t, "other")
 	certificate, key := a.issue(t, 1, nil)
 	peer, peerKey := a.issue(t, 9, nil)
@@ -256,7 +264,7 @@ func keepsWhatItHas(t *testing.T, spoil func(*testing.T, *secretVolume, *authori
 	n := linkNodes(t, newSecretVolume(t, peer, peerKey, a.pem), v)
 	expires := n.client.key.Expires()
 
-	spoil(t, v, a, other)
+	spoil(spoiling{t, v, a, other})
 	if _, err := LoadLinkKey(v.files()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("LoadLinkKey = %v, want an error with %q", err, want)
 	}
@@ -283,7 +291,7 @@ func keepsWhatItHas(t *testing.T, spoil func(*testing.T, *secretVolume, *authori
 	if n.client.key.Refused() {
 		t.Error("Refused() = true of files that are in use")
 	}
-	spoil(t, v, a, other)
+	spoil(spoiling{t, v, a, other})
 	time.Sleep(renewalWait)
 	n.wantConnect(t, 9, 4)
 	if said := strings.Count(n.client.log.String(), "the old one is kept"); said != 2 {
@@ -351,7 +359,7 @@ func TestLinkLeavesWhatIsBeingWritten(t *testing.T) {
 		}
 		l.volume.replace(t, newer, newerKey, bundle)
 		time.Sleep(renewalWait)
-		if l.key.Expires() == expires {
+		if l.key.Expires().Equal(expires) {
 			t.Error("the finished files are not taken")
 		}
 	})
