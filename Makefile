@@ -92,6 +92,10 @@ chart: ## check the Helm chart: schema, templates, Kubernetes' own schemas, rule
 	$(HELM_DOCS) --chart-search-root helm/holdfast --log-level warning
 	git diff --exit-code -- helm/holdfast/README.md
 
+.PHONY: manifests
+manifests: ## write deploy/kubernetes anew, from the chart
+	cd helm/checks && $(GO) test -count=1 -run=TestManifests . -update
+
 .PHONY: k8s-test
 k8s-test: ## install the chart on the cluster that kubectl points at, and do to it under load what happens to clusters
 	deploy/k8s-test

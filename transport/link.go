@@ -51,13 +51,15 @@ var (
 
 // Link accepts and makes the connections between this node and its peers. All
 // are mutually authenticated and encrypted, unless the key is nil, which an
-// operator has to ask for.
+// operator has to ask for. A key that was loaded from files is followed: what they
+// hold later is for handshakes from then on, and cuts no connection.
 type Link struct {
 	// Fixed after NewLink.
 	key     *LinkKey
 	dial    func(ctx context.Context, address string) (net.Conn, error)
 	log     *slog.Logger
 	pending chan struct{} // one element for each connection in its handshake
+	stop    chan struct{} // closed by Close
 
 	wg sync.WaitGroup
 
@@ -68,7 +70,7 @@ type Link struct {
 	closed   bool
 }
 
-// NewLink makes a link that dials with dial; nil dials TCP.
+// NewLink makes a link that dials with dial; nil dials TCP. It has to be closed.
 func NewLink(key *LinkKey, dial func(ctx context.Context, address string) (net.Conn, error), log *slog.Logger) *Link {
 	if dial == nil {
 		dial = func(ctx context.Context, address string) (net.Conn, error) {
@@ -76,10 +78,14 @@ func NewLink(key *LinkKey, dial func(ctx context.Context, address string) (net.C
 			return d.DialContext(ctx, "tcp", address)
 		}
 	}
-	return &Link{
-		key: key, dial: dial, log: log, pending: make(chan struct{}, linkPending),
+	l := &Link{
+		key: key, dial: dial, log: log, pending: make(chan struct{}, linkPending), stop: make(chan struct{}),
 		handlers: make(map[LinkUse]func(net.Conn)), shaking: make(map[net.Conn]struct{}),
 	}
+	if key != nil && key.files != (LinkFiles{}) {
+		l.wg.Go(func() { newLinkRenewal(key, log).run(l.stop) })
+	}
+	return l
 }
 
 // Handle gives connections of one use to f, which owns them from then on and is
@@ -185,7 +191,7 @@ func (l *Link) receive(raw net.Conn) (_ net.Conn, serve func(net.Conn), _ error)
 	}
 	conn := raw
 	if l.key != nil {
-		secure := tls.Server(raw, l.key.server)
+		secure := tls.Server(raw, l.key.current.Load().server)
 		ctx, cancel := context.WithTimeout(context.Background(), linkHandshake)
 		defer cancel()
 		if err := secure.HandshakeContext(ctx); err != nil {
@@ -242,7 +248,7 @@ func (l *Link) Dial(ctx context.Context, address string, use LinkUse) (net.Conn,
 func (l *Link) introduce(ctx context.Context, raw net.Conn, use LinkUse) (net.Conn, error) {
 	conn := raw
 	if l.key != nil {
-		secure := tls.Client(raw, l.key.client)
+		secure := tls.Client(raw, l.key.current.Load().client)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, err
 		}
@@ -266,8 +272,8 @@ func (l *Link) introduce(ctx context.Context, raw net.Conn, use LinkUse) (net.Co
 	return conn, conn.SetDeadline(time.Time{})
 }
 
-// Close stops accepting and returns when no connection is in its handshake any
-// more. Connections that were handed over belong to their handlers.
+// Close stops accepting, and following the key's files, and returns when no
+// connection is in its handshake any more. Connections that were handed over belong to their handlers.
 func (l *Link) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -275,6 +281,7 @@ func (l *Link) Close() error {
 		return nil
 	}
 	l.closed = true
+	close(l.stop)
 	var err error
 	if l.listener != nil {
 		err = l.listener.Close()

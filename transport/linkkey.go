@@ -9,9 +9,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"fmt"
 	"math/big"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,8 +25,18 @@ const linkHost = "node.holdfast.internal"
 
 // LinkKey says how nodes prove to each other that they belong together.
 type LinkKey struct {
-	server *tls.Config
-	client *tls.Config
+	files LinkFiles // where it comes from; the zero value: it was derived and never changes
+
+	current atomic.Pointer[linkCredentials]
+	refused atomic.Bool // what is in the files now cannot be used
+}
+
+// linkCredentials are what one handshake uses.
+type linkCredentials struct {
+	content linkContent // of the files that they come from
+	server  *tls.Config
+	client  *tls.Config
+	expires time.Time
 }
 
 // NewLinkKey derives the link's credentials from the cluster key: a certificate
@@ -57,7 +67,9 @@ func NewLinkKey(clusterKey []byte) (*LinkKey, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(authority)
-	return newLinkKey(tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey, Leaf: leaf}, pool, linkHost), nil
+	k := &LinkKey{}
+	k.current.Store(newLinkCredentials(tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey, Leaf: leaf}, pool, linkHost))
+	return k, nil
 }
 
 // GossipKey derives the key that encrypts gossip, 32 bytes, from the cluster key.
@@ -82,22 +94,7 @@ func trimClusterKey(clusterKey []byte) ([]byte, error) {
 	return clusterKey, nil
 }
 
-// LoadLinkKey takes the credentials from files instead: a certificate with its
-// key, valid for server and client use and for the given host name, and the
-// authorities that the other nodes' certificates must come from.
-func LoadLinkKey(certFile, keyFile string, authorities []byte, host string) (*LinkKey, error) {
-	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("transport: load link certificate: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(authorities) {
-		return nil, errors.New("transport: load link authorities: no PEM certificate in them")
-	}
-	return newLinkKey(certificate, pool, host), nil
-}
-
-func newLinkKey(certificate tls.Certificate, pool *x509.CertPool, host string) *LinkKey {
+func newLinkCredentials(certificate tls.Certificate, pool *x509.CertPool, host string) *linkCredentials {
 	base := &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{certificate},
@@ -107,17 +104,16 @@ func newLinkKey(certificate tls.Certificate, pool *x509.CertPool, host string) *
 	server.ClientCAs = pool
 	client.RootCAs = pool
 	client.ServerName = host
-	return &LinkKey{server: server, client: client}
+	return &linkCredentials{server: server, client: client, expires: certificate.Leaf.NotAfter}
 }
 
 // Expires gives the time after which peers refuse this node's certificate. One that
-// was derived from a cluster key never expires.
-func (k *LinkKey) Expires() time.Time {
-	if leaf := k.server.Certificates[0].Leaf; leaf != nil {
-		return leaf.NotAfter
-	}
-	return time.Time{}
-}
+// was derived from a cluster key does not expire for as long as X.509 can say.
+func (k *LinkKey) Expires() time.Time { return k.current.Load().expires }
+
+// Refused says whether the files of the key hold something that cannot be used, so
+// that the certificate from before is kept.
+func (k *LinkKey) Refused() bool { return k.refused.Load() }
 
 // makeCertificate makes the authority's certificate (nil authority) or one that
 // it signs.

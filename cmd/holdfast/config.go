@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,8 +140,9 @@ func (c Config) validateClustering() error {
 	if !c.clustered() && (len(c.Join) > 0 || c.BootstrapExpect > 1) {
 		errs = append(errs, errors.New("--join and --bootstrap-expect need what nodes trust each other by: --cluster-key-file (make one with: head -c 32 /dev/urandom | base64 > cluster.key) or --internal-cert; or, on a network where nobody else is, --insecure-internal"))
 	}
-	if (c.InternalCert != "") != (c.InternalKey != "") || (c.InternalCert != "") != (c.InternalCA != "") {
-		errs = append(errs, errors.New("--internal-cert, --internal-key and --internal-ca belong together"))
+	given := func(s string) bool { return s != "" }
+	if parts := []string{c.InternalCert, c.InternalKey, c.InternalCA, c.InternalHost}; slices.ContainsFunc(parts, given) && slices.Contains(parts, "") {
+		errs = append(errs, errors.New("--internal-cert, --internal-key, --internal-ca and --internal-host belong together"))
 	}
 	if c.InsecureInternal && (c.ClusterKeyFile != "" || c.InternalCert != "") {
 		errs = append(errs, errors.New("--insecure-internal contradicts --cluster-key-file and --internal-cert"))

@@ -84,7 +84,7 @@ func addFlags(flags *pflag.FlagSet, cfg *Config) {
 	flags.DurationVar(&cfg.GracePeriod, "grace-period", cfg.GracePeriod, "how long a node must be gone until others take its replicas")
 
 	flags.StringVar(&cfg.ClusterKeyFile, "cluster-key-file", cfg.ClusterKeyFile, "file with a secret of at least 32 bytes, the same on all nodes: they trust each other by it and encrypt with it")
-	flags.StringVar(&cfg.InternalCert, "internal-cert", cfg.InternalCert, "certificate (PEM) for other nodes, in place of one derived from the cluster key; gossip is encrypted by the cluster key only")
+	flags.StringVar(&cfg.InternalCert, "internal-cert", cfg.InternalCert, "certificate (PEM) for other nodes, in place of one derived from the cluster key; followed when the files change; gossip is encrypted by the cluster key only")
 	flags.StringVar(&cfg.InternalKey, "internal-key", cfg.InternalKey, "private key (PEM) of --internal-cert")
 	flags.StringVar(&cfg.InternalCA, "internal-ca", cfg.InternalCA, "authorities (PEM) of all nodes' certificates")
 	flags.StringVar(&cfg.InternalHost, "internal-host", cfg.InternalHost, "host name in every node's certificate")

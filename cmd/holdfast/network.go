@@ -53,12 +53,9 @@ func loadKeys(c Config) (keys Keys, err error) {
 		}
 	}
 	if c.InternalCert != "" {
-		authorities, err := os.ReadFile(c.InternalCA)
-		if err != nil {
-			return Keys{}, fmt.Errorf("--internal-ca: %w", err)
-		}
-		if keys.Link, err = transport.LoadLinkKey(c.InternalCert, c.InternalKey, authorities, c.InternalHost); err != nil {
-			return Keys{}, fmt.Errorf("--internal-cert: %w", err)
+		files := transport.LinkFiles{Certificate: c.InternalCert, Key: c.InternalKey, Authorities: c.InternalCA, Host: c.InternalHost}
+		if keys.Link, err = transport.LoadLinkKey(files); err != nil {
+			return Keys{}, fmt.Errorf("--internal-cert, --internal-key, --internal-ca, --internal-host: %w", err)
 		}
 	}
 	return keys, nil

@@ -1,11 +1,17 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAdvertisedHost(t *testing.T) {
@@ -48,11 +54,53 @@ func TestLoadKeys(t *testing.T) {
 		{ClusterKeyFile: file(secret)},
 		{ClusterKeyFile: file(strings.Repeat(secret, maxClusterKeyBytes/len(secret)+1))},
 		{ClusterKeyFile: filepath.Join(t.TempDir(), "missing")},
-		{InternalCert: file(secret), InternalKey: file(secret), InternalCA: file(secret)},
+		{InternalCert: file(secret), InternalKey: file(secret), InternalCA: file(secret), InternalHost: "nodes.example.com"},
 	} {
 		if _, err := loadKeys(cfg); err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "--") {
 			t.Errorf("loadKeys(%+v) = %v, want an error that names the flag and not the secret", cfg, err)
 		}
+	}
+}
+
+// A certificate that is its own authority is enough, and its end is in the metrics.
+func TestLoadKeysFromCertificate(t *testing.T) {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const host = "nodes.example.com"
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host}, BasicConstraintsValid: true, IsCA: true,
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cfg := Config{InternalCert: filepath.Join(dir, "tls.crt"), InternalKey: filepath.Join(dir, "tls.key"), InternalHost: host}
+	cfg.InternalCA = cfg.InternalCert
+	for path, block := range map[string]*pem.Block{cfg.InternalCert: {Type: "CERTIFICATE", Bytes: certificate}, cfg.InternalKey: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys, err := loadKeys(cfg)
+	if err != nil || keys.Gossip != nil {
+		t.Fatalf("loadKeys(certificate) = %+v, %v, want no key of gossip", keys, err)
+	}
+	if got, want := (&Network{Keys: keys}).certificateExpiry(), float64(template.NotAfter.Unix()); got != want {
+		t.Errorf("certificateExpiry() = %v, want %v", got, want)
+	}
+	cfg.InternalHost = "www.example.com"
+	if _, err := loadKeys(cfg); err == nil || !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "--internal-host") {
+		t.Errorf("loadKeys(another host) = %v, want an error with both", err)
 	}
 }
 
@@ -61,6 +109,7 @@ func TestValidateClustering(t *testing.T) {
 		"--cluster-key-file":  func(c *Config) { c.Join = []string{"a"} },
 		"--bootstrap-expect":  func(c *Config) { c.BootstrapExpect = 1000; c.InsecureInternal = true },
 		"--internal-ca":       func(c *Config) { c.InternalCert = "a" },
+		"--internal-host":     func(c *Config) { c.InternalCert, c.InternalKey, c.InternalCA = "a", "b", "c" },
 		"--insecure-internal": func(c *Config) { c.InsecureInternal = true; c.ClusterKeyFile = "a" },
 		"--grace-period":      func(c *Config) { c.GracePeriod = 0 },
 	} {

@@ -17,4 +17,7 @@
 // Beyond that: values that the schema must refuse, the README as helm-docs makes
 // it, rules as Prometheus parses them, and the flags and commands of the real
 // binary, by which the chart calls it.
+//
+// The files in deploy/ that say the same elsewhere are held to it as well: the
+// compose file, the manifests without Helm, and what Prometheus scrapes.
 package checks
