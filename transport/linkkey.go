@@ -33,10 +33,10 @@ type LinkKey struct {
 
 // linkCredentials are what one handshake uses.
 type linkCredentials struct {
-	content linkContent // of the files that they come from
-	server  *tls.Config
-	client  *tls.Config
-	expires time.Time
+	content         linkContent // of the files that they come from
+	server          *tls.Config
+	client          *tls.Config
+	issued, expires time.Time
 }
 
 // NewLinkKey derives the link's credentials from the cluster key: a certificate
@@ -104,12 +104,15 @@ func newLinkCredentials(certificate tls.Certificate, pool *x509.CertPool, host s
 	server.ClientCAs = pool
 	client.RootCAs = pool
 	client.ServerName = host
-	return &linkCredentials{server: server, client: client, expires: certificate.Leaf.NotAfter}
+	return &linkCredentials{server: server, client: client, issued: certificate.Leaf.NotBefore, expires: certificate.Leaf.NotAfter}
 }
 
 // Expires gives the time after which peers refuse this node's certificate. One that
 // was derived from a cluster key does not expire for as long as X.509 can say.
 func (k *LinkKey) Expires() time.Time { return k.current.Load().expires }
+
+// Issued gives the time from which peers accept this node's certificate.
+func (k *LinkKey) Issued() time.Time { return k.current.Load().issued }
 
 // Refused says whether the files of the key hold something that cannot be used, so
 // that the certificate from before is kept.

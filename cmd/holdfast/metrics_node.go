@@ -26,6 +26,12 @@ func (n *Node) registerEarlyGauges(m *meters, parts Parts) {
 	gauge("memory_needed_bytes", "Memory that the process needs, without what the garbage collector could give back.", func() float64 { return float64(memoryUse()) })
 	gauge("memory_limit_bytes", "Memory that the process may take; near it the node drains itself. 0: there is no limit.", func() float64 { return float64(parts.MemoryLimit) })
 	gauge("internal_certificate_expiry_timestamp_seconds", "When peers begin to refuse the node's certificate, in seconds since 1970; +Inf: never.", parts.Network.certificateExpiry)
+	gauge("internal_certificate_issue_timestamp_seconds", "From when on peers accept the node's certificate, in seconds since 1970; 0: there is none.", func() float64 {
+		if !parts.Network.hasCertificate() {
+			return 0
+		}
+		return float64(parts.Network.Keys.Link.Issued().Unix())
+	})
 	gauge("internal_certificate_refused", "1 while the files of the node's certificate for its peers hold something that cannot be used, so that the one from before is kept.", func() float64 {
 		return truth(parts.Network.hasCertificate() && parts.Network.Keys.Link.Refused())
 	})

@@ -61,10 +61,13 @@ func alertCases() map[string]alertCase {
 			0.85,
 		},
 		"HoldfastCertificateExpires": {
-			series("holdfast_internal_certificate_expiry_timestamp_seconds", nodeA, "1000000x90"),
-			lines(series("holdfast_internal_certificate_expiry_timestamp_seconds", nodeA, "2000000x90"), series("holdfast_internal_certificate_expiry_timestamp_seconds", nodeB, "Inf")),
+			lines(series("holdfast_internal_certificate_expiry_timestamp_seconds", nodeA, "1000000x90"), series("holdfast_internal_certificate_issue_timestamp_seconds", nodeA, "-9000000x90")),
+			lines(series("holdfast_internal_certificate_expiry_timestamp_seconds", nodeA, "2000000x90"), series("holdfast_internal_certificate_issue_timestamp_seconds", nodeA, "-9000000x90"),
+				series("holdfast_internal_certificate_expiry_timestamp_seconds", nodeB, "100000x90"), series("holdfast_internal_certificate_issue_timestamp_seconds", nodeB, "-72800x90"), // of two days, with one left
+				series("holdfast_internal_certificate_expiry_timestamp_seconds", `job="h",instance="c"`, "Inf"), series("holdfast_internal_certificate_issue_timestamp_seconds", `job="h",instance="c"`, "0x90")),
 			1000000 - 90*60,
 		},
+		"HoldfastCertificateRefused": gauge("holdfast_internal_certificate_refused", "1x90", "0x90", 1),
 		"HoldfastShardsWithoutOwner": {
 			lines(series("holdfast_shards_without_owner", nodeA, "0x90"), series("holdfast_shards_without_owner", nodeB, "3x90")),
 			lines(series("holdfast_shards_without_owner", nodeA, "0x90"), series("holdfast_shards", nodeA, "32x90"),
