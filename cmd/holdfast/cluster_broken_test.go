@@ -30,7 +30,7 @@ func TestClusterScenes(t *testing.T) {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(2) {
-				if err := perform(t, seed, flaws{cluster: sc.bear}, sc.play); err != nil {
+				if err := perform(t, seed, flaws{faults: faults{cluster: sc.bear}}, sc.play); err != nil {
 					t.Error(err)
 				}
 			}
@@ -64,12 +64,12 @@ func TestClusterCatches(t *testing.T) {
 		flaws flaws
 		run   func(*testing.T, uint64, flaws) error
 	}{
-		{"an ownership begins before its Open entry is applied", flaws{cluster: []cluster.Fault{cluster.FaultOwnBeforeOpen}}, play(0)},
+		{"an ownership begins before its Open entry is applied", flaws{faults: faults{cluster: []cluster.Fault{cluster.FaultOwnBeforeOpen}}}, play(0)},
 		{"acknowledged before the commit", flaws{commit: hasty}, simulate},
-		{"a lease from the receipt of the answer", flaws{cluster: []cluster.Fault{cluster.FaultLeaseFromAnswer}}, play(1)},
-		{"a replica votes right after its start", flaws{cluster: []cluster.Fault{cluster.FaultVoteAtOnce}}, play(2)},
-		{"an empty replica votes", flaws{cluster: []cluster.Fault{cluster.FaultVoteEmpty}}, play(3)},
-		{"no fence", flaws{cluster: []cluster.Fault{cluster.FaultNoFence}}, play(4)},
+		{"a lease from the receipt of the answer", flaws{faults: faults{cluster: []cluster.Fault{cluster.FaultLeaseFromAnswer}}}, play(1)},
+		{"a replica votes right after its start", flaws{faults: faults{cluster: []cluster.Fault{cluster.FaultVoteAtOnce}}}, play(2)},
+		{"an empty replica votes", flaws{faults: faults{cluster: []cluster.Fault{cluster.FaultVoteEmpty}}}, play(3)},
+		{"no fence", flaws{faults: faults{cluster: []cluster.Fault{cluster.FaultNoFence}}}, play(4)},
 	} {
 		t.Run(broken.name, func(t *testing.T) {
 			t.Parallel()

@@ -227,6 +227,7 @@ func (p *plot) growth() error {
 		names = slices.DeleteFunc(names, func(name string) bool { return name == leaves })
 		p.load.ask(names...)
 		p.tell("%s shall leave", leaves)
+		p.sim.network.lives.end(leaves, true) // a gateway that is no node any more is over
 		if err := p.decommission(names[0], leaves); err != nil {
 			return err
 		}
