@@ -185,6 +185,13 @@ func (s *sitting) leave() {
 	_ = s.socket.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""))
 }
 
+// visitor is who has something to compare with what a room knows.
+type visitor interface {
+	compare(with roomLog) error
+}
+
+func (s *sitting) compare(with roomLog) error { return with.check(s) }
+
 // roomPatience is how long after all faults guests may have to wait for what was
 // said: a gateway needs three seconds to see that an owner is frozen.
 const roomPatience = 10 * time.Second
@@ -193,9 +200,12 @@ const roomPatience = 10 * time.Second
 // and then ends their sockets.
 func (l *simLoad) rooms(c *simClient) error {
 	l.mu.Lock()
-	all := make(map[string][]*sitting)
+	all := make(map[string][]visitor)
 	for _, s := range l.sittings {
 		all[s.room] = append(all[s.room], s)
+	}
+	for _, r := range l.regulars {
+		all[r.room] = append(all[r.room], r)
 	}
 	l.mu.Unlock()
 	var errs []error
@@ -207,7 +217,7 @@ func (l *simLoad) rooms(c *simClient) error {
 			}
 			var errs []error
 			for _, s := range all[room] {
-				errs = append(errs, log.check(s))
+				errs = append(errs, s.compare(log))
 			}
 			return errors.Join(errs...)
 		}))
@@ -219,6 +229,10 @@ func (l *simLoad) rooms(c *simClient) error {
 func (l *simLoad) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, r := range l.regulars {
+		r.cancel()
+		<-r.over
+	}
 	for _, s := range l.sittings {
 		_ = s.socket.Close()
 		<-s.over

@@ -38,6 +38,7 @@ type simLoad struct {
 	doors    []string         // hosts to ask
 	alarms   map[string]int64 // by probe, the latest due time that was acknowledged
 	sittings []*sitting       // in rooms, all that there ever were
+	regulars []*regular
 	answered []keyedAnswer
 	pairs    map[string][]pairFate // by object
 	errs     []error               // answers that no client should get
@@ -138,7 +139,7 @@ func (c *simClient) anything() {
 	number := strconv.Itoa(c.random.IntN(simObjects))
 	value := c.newValue()
 	key := string(rune('a' + c.random.IntN(2)))
-	switch kind := c.random.IntN(20); {
+	switch kind := c.random.IntN(21); {
 	case kind < 2:
 		c.insist("Counter/"+number, ask{verb: "increment"})
 	case kind < 5:
@@ -155,6 +156,8 @@ func (c *simClient) anything() {
 		c.do(door, "Probe/"+number, ask{"put", key, value})
 	case kind < 19:
 		c.do(door, "Probe/"+number, ask{verb: "get", key: key})
+	case kind < 20:
+		c.doPair("Pair/" + number)
 	default:
 		c.alarm(door, "Probe/"+number)
 	}

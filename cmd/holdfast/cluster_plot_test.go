@@ -79,7 +79,7 @@ func (p *plot) endOldest() {
 func (p *plot) trouble(name string) (end func()) {
 	kinds := []func(string) func(){
 		p.apart, p.deaf, p.mute, p.slow, p.slowHome, p.lossy, p.broken,
-		p.killed, p.powerless, p.restarted, p.forgetful, p.forgetful,
+		p.killed, p.powerless, p.restarted, p.forgetful, p.forgetful, p.stalled,
 	}
 	return kinds[p.sim.random.IntN(len(kinds))](name)
 }
@@ -171,6 +171,17 @@ func (p *plot) start(name string) {
 	if n := p.sim.nodes[name]; n.host == nil {
 		p.tell("%s starts", name)
 		n.begin()
+	}
+}
+
+// stalled lets nothing that a node writes reach its disk.
+func (p *plot) stalled(name string) func() {
+	p.tell("the disk of %s hangs", name)
+	disk := p.sim.nodes[name].disk
+	disk.hang()
+	return func() {
+		p.tell("the disk of %s goes on", name)
+		disk.proceed()
 	}
 }
 

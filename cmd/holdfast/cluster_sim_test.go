@@ -190,6 +190,7 @@ func (n *simNode) halt() error {
 // end closes what began and forgets it.
 func (n *simNode) end(patience time.Duration) error {
 	n.sim.network.lives.end(n.name, true)
+	n.disk.proceed()
 	n.cancel()
 	<-n.over
 	node := n.node
