@@ -23,6 +23,7 @@ func scenes() []scene {
 		{"a voter loses all", (*plot).wipedVoter, nil},
 		{"proposals are turned down", (*plot).crowd, []cluster.Fault{cluster.FaultTurnDown}},
 		{"owners are lost in a conversation", (*plot).lostOwner, nil},
+		{"owners move in a conversation", (*plot).movedOwner, nil},
 		{"gateways are lost in a conversation", (*plot).lostGateway, nil},
 		{"owners are lost between two steps", (*plot).pairs, nil},
 		{"processes of owners end", (*plot).prompts, nil},
@@ -31,12 +32,15 @@ func scenes() []scene {
 	}
 }
 
+// seedsPerScene is how many seeds of simulations there are for one more of a scene.
+const seedsPerScene = 100
+
 // Sound clusters get through every scene.
 func TestClusterScenes(t *testing.T) {
 	for _, sc := range scenes() {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(2) {
+			for seed := range uint64(1 + *simSeeds/seedsPerScene) {
 				if err := perform(t, seed, flaws{faults: faults{cluster: sc.bear}}, sc.play); err != nil {
 					t.Error(err)
 				}
@@ -85,7 +89,7 @@ func brokenVariants() []brokenVariant {
 		{"an empty replica votes", inCluster(cluster.FaultVoteEmpty), "a voter loses all"},
 		{"no fence", inCluster(cluster.FaultNoFence), "proposals are turned down"},
 		{"no message is sent again", inRelay(transport.FaultNoResend), "owners are lost in a conversation"},
-		{"no frame is known to have come", inRelay(transport.FaultNoFilter), "owners are lost in a conversation"},
+		{"no frame is known to have come", inRelay(transport.FaultNoFilter), "owners move in a conversation"},
 		{"frames of any owner count", inRelay(transport.FaultAnyWay), "owners are lost in a conversation"},
 		{"no frame is kept", flaws{commit: unkept}, "owners are lost in a conversation"},
 		{"a client that comes back gets nothing that it missed", inActor(actor.FaultForgotten), "gateways are lost in a conversation"},

@@ -23,33 +23,20 @@ func (p *plot) successor(shard placement.ShardID, of string, limit time.Duration
 	})
 }
 
-// lostOwner has guests talk in a room while the owner and a gateway lose each
-// other in one direction, and the owner is lost, or the link, before they have
-// told each other what came.
+// lostOwner has guests talk in a room while its owner is lost, or the link to it,
+// before owner and gateways have told each other what came.
 func (p *plot) lostOwner() error {
 	who, err := p.castAround("Room/0")
 	if err != nil {
 		return err
 	}
-	const talkers = 5
-	var habits []habit
-	for range talkers {
-		habits = append(habits, talker(who.object, sceneThink, 0))
-	}
-	p.load = p.sim.loadOf(every(), habits...)
+	p.conversation(who.object)
 	for range 4 {
 		if who, err = p.castNow(who.object); err != nil {
 			return err
 		}
 		time.Sleep(p.between(200*time.Millisecond, 500*time.Millisecond))
-		gateway := who.others[p.sim.random.IntN(len(who.others))]
-		from, to := who.owner, gateway
-		if p.chance(2) {
-			from, to = to, from
-		}
-		p.tell("%s owns the room, and %s does not hear %s", who.owner, to, from)
-		p.sim.network.cut(from, to, true)
-		time.Sleep(p.between(20*time.Millisecond, 200*time.Millisecond))
+		p.halfHeard(who)
 		if p.chance(3) {
 			p.broken(who.owner)
 		} else {
@@ -60,6 +47,56 @@ func (p *plot) lostOwner() error {
 		time.Sleep(time.Second)
 	}
 	return nil
+}
+
+// conversation has guests talk in a room.
+func (p *plot) conversation(room string) {
+	const talkers = 5
+	var habits []habit
+	for range talkers {
+		habits = append(habits, talker(room, sceneThink, 0))
+	}
+	p.load = p.sim.loadOf(every(), habits...)
+}
+
+// movedOwner has a room's shard move while guests talk and what the last owner
+// sent is on its way for longer than the news that there is another, who is asked
+// for the same.
+func (p *plot) movedOwner() error {
+	who, err := p.castAround("Room/0")
+	if err != nil {
+		return err
+	}
+	p.conversation(who.object)
+	for range 4 {
+		if who, err = p.castNow(who.object); err != nil {
+			return err
+		}
+		at := p.sim.random.IntN(len(who.others))
+		gateway, heir := who.others[at], who.others[1-at]
+		p.load.ask(gateway)
+		p.tell("%s owns %s and is heard late by %s, where all guests are, as that is by %s", who.owner, who.object, gateway, heir)
+		late := func(w *weather) { w.delay = 60 * time.Millisecond }
+		p.sim.network.set(who.owner, gateway, late)
+		p.sim.network.set(gateway, heir, late)
+		time.Sleep(p.between(300*time.Millisecond, 500*time.Millisecond))
+		p.restarted(who.owner)
+		p.start(who.owner)
+		p.sim.calm()
+		time.Sleep(time.Second)
+	}
+	return nil
+}
+
+// halfHeard has an owner and a gateway lose each other in one direction for a moment.
+func (p *plot) halfHeard(who cast) {
+	from, to := who.owner, who.others[p.sim.random.IntN(len(who.others))]
+	if p.chance(2) {
+		from, to = to, from
+	}
+	p.tell("%s owns %s, and %s does not hear %s", who.owner, who.object, to, from)
+	p.sim.network.cut(from, to, true)
+	time.Sleep(p.between(20*time.Millisecond, 200*time.Millisecond))
 }
 
 // lostGateway has guests with a session whose gateways do not reach them, and
@@ -189,7 +226,7 @@ func (p *plot) stalledDisk() error {
 // halfInstalled has a replica so far behind that it gets a snapshot, and takes
 // its node's power at one of the syncs that follow.
 func (p *plot) halfInstalled() error {
-	const syncs = 8
+	const syncs = 6
 	who, err := p.castAround("Probe/0")
 	if err != nil {
 		return err
@@ -216,8 +253,25 @@ func (p *plot) halfInstalled() error {
 		timer.Stop()
 		p.crashed(behind, true)
 		p.start(behind)
+		if err := p.whole(behind); err != nil {
+			return err
+		}
 		if err := p.reach(every()); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// whole waits for a node to serve and says whether it could open all that it has.
+func (p *plot) whole(name string) error {
+	n := p.sim.nodes[name]
+	if err := n.wait(time.Minute); err != nil {
+		return fmt.Errorf("node %s: %w", name, err)
+	}
+	for _, shard := range n.node.cluster.Status().Shards {
+		if shard.Stopped != nil {
+			return fmt.Errorf("%s: shard %d: %w", name, shard.Shard, shard.Stopped)
 		}
 	}
 	return nil
