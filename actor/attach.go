@@ -93,7 +93,7 @@ func (act *activation) attachLocked(a attachment) {
 		}
 		act.mu.Lock()
 		act.acknowledgedLocked(a.gateway, a.last)
-		missed := act.outbox.after(a.gateway, a.last)
+		missed := act.withoutEndedLocked(act.outbox.after(a.gateway, a.last))
 		gone := act.goneLocked(a.sockets, missed)
 		act.mu.Unlock()
 		deliver := func(f Frame) { act.host.gateways.deliver(a.gateway, act.target.ID, f) }
@@ -102,6 +102,20 @@ func (act *activation) attachLocked(a attachment) {
 			deliver(f)
 		}
 	})
+}
+
+// withoutEndedLocked leaves out the openings of sockets whose gateway has ended
+// them. It has no use for them and would end them again, for which it has to
+// attach: both would be at it for ever.
+func (act *activation) withoutEndedLocked(missed []Frame) []Frame {
+	var opened []SocketID
+	for _, f := range missed {
+		if f.Kind == FrameOpen {
+			opened = append(opened, f.Socket)
+		}
+	}
+	ended := act.goneLocked(opened, missed)
+	return slices.DeleteFunc(missed, func(f Frame) bool { return f.Kind == FrameOpen && slices.Contains(ended, f.Socket) })
 }
 
 // goneLocked gives the sockets that the object does not have, but for those whose

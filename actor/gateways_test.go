@@ -222,6 +222,46 @@ func TestAttach(t *testing.T) {
 	})
 }
 
+// attaching is a gateway that may ask for frames again.
+type attaching struct{ *actortest.Gateway }
+
+func (attaching) OwnershipEnded(func(actor.ID) bool) {}
+
+// The opening of a socket that has ended is not sent again, whether the gateway
+// acknowledged it or not: it would ask to end that socket, and attach for that.
+func TestAttachOpensNoSocketThatHasEnded(t *testing.T) {
+	l := new(lobby)
+	inBubbleWith(t, actor.Config{Classes: map[string]actor.Class{"Thing": l.class()}}, func(b *bubble) {
+		g := b.NewGateway()
+		b.Host.AddGateway(g.Start(), attaching{g})
+		socket := g.Dial(b.thing, "/")
+		attach := func() []actor.FrameKind {
+			t.Helper()
+			before := len(g.Frames())
+			if err := b.Host.Attach(b.thing.ID, g.Start(), []actor.SocketID{socket.ID()}, 0); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			var kinds []actor.FrameKind
+			for _, f := range g.Frames()[before:] {
+				kinds = append(kinds, f.Kind)
+			}
+			return kinds
+		}
+		if got, want := attach(), []actor.FrameKind{actor.FrameAttached, actor.FrameOpen}; !slices.Equal(got, want) {
+			t.Errorf("Attach with an open socket gave kinds %v, want %v", got, want)
+		}
+		closing := actor.Closing{Object: b.thing.ID, Socket: socket.ID(), Info: actor.CloseInfo{Code: 1006}, Lost: func(err error) { t.Error(err) }}
+		if err := b.Host.CloseSocket(closing); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got, want := attach(), []actor.FrameKind{actor.FrameAttached}; !slices.Equal(got, want) {
+			t.Errorf("Attach with a socket that has ended gave kinds %v, want %v", got, want)
+		}
+	})
+}
+
 // What an attachment tells is committed: a socket whose close may still be lost is
 // not gone.
 func TestAttachTellsNoUncommittedClose(t *testing.T) {

@@ -91,6 +91,8 @@ type faults struct {
 	dropAtOnce bool // a replica's data goes while its group may still count on it
 	anyLook    bool // a step is made whatever has been decided since it was chosen
 
+	shortLog bool // no mistake: as little of a log stays as may be
+
 	// wrap puts something between a group and the library.
 	wrap func(placement.ShardID, proposer) proposer
 }

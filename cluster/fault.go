@@ -34,6 +34,9 @@ const (
 	// FaultTurnDown is no mistake of the node: the library turns a proposal down now
 	// and then, as it does after a leadership transfer that failed, and takes the next.
 	FaultTurnDown
+	// FaultShortLog is no mistake of the node either: little of a log stays, and
+	// a replica that was away for a moment gets a snapshot.
+	FaultShortLog
 )
 
 // WithFaults gives the configuration of a node that makes those mistakes.
@@ -56,6 +59,8 @@ func (c Config) WithFaults(all ...Fault) Config {
 			c.faults.neverSilent = true
 		case FaultLogBeforeState:
 			c.faults.logBeforeState = true
+		case FaultShortLog:
+			c.faults.shortLog, c.snapshotEntries = true, minTrail/2
 		case FaultTurnDown:
 			c.faults.wrap = func(_ placement.ShardID, p proposer) proposer { return &turningDown{proposer: p} }
 		}

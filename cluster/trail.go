@@ -31,5 +31,8 @@ func (g *group) leaveTrail(entries, logBytes int64) error {
 	defer g.reloading.Unlock()
 	conf := g.raft.ReloadableConfig()
 	conf.TrailingLogs = trail(g.members.Load().followers, entries, logBytes)
+	if g.fsm.faults.shortLog {
+		conf.TrailingLogs = min(conf.TrailingLogs, minTrail)
+	}
 	return g.raft.ReloadConfig(conf)
 }

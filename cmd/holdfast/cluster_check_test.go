@@ -52,7 +52,8 @@ func (s *simulation) lastLook(l *simLoad) error {
 			}
 		}
 	}
-	errs = append(errs, c.settle(s.up()[0]))
+	errs = append(errs, c.settle(s.up()[0]), l.replays(c, s.random), l.checkPairs(c), l.rooms(c))
+	l.clear()
 	for object, due := range l.alarms {
 		errs = append(errs, s.eventually("alarm of "+object, 10*time.Second, func() error {
 			var answer probeAnswer

@@ -20,6 +20,9 @@ const (
 	simObjects  = 3 // of each class
 	simThink    = 60 * time.Millisecond
 	simPatience = 8 * time.Second // longer than a gateway's
+	simGuests   = 4
+	simRooms    = 2
+	simStay     = 60 // words
 )
 
 // simLoad is clients who ask any node, one call at a time each, and write down
@@ -31,11 +34,15 @@ type simLoad struct {
 	stopped chan struct{}
 	running sync.WaitGroup
 
-	mu     sync.Mutex       // guards the following fields
-	doors  []string         // hosts to ask
-	alarms map[string]int64 // by probe, the latest due time that was acknowledged
-	errs   []error          // answers that no client should get
-	strict bool             // any failure is one
+	mu       sync.Mutex       // guards the following fields
+	doors    []string         // hosts to ask
+	alarms   map[string]int64 // by probe, the latest due time that was acknowledged
+	sittings []*sitting       // in rooms, all that there ever were
+	regulars []*regular
+	answered []keyedAnswer
+	pairs    map[string][]pairFate // by object
+	errs     []error               // answers that no client should get
+	strict   bool                  // any failure is one
 }
 
 // habit is what a client does again and again.
@@ -47,9 +54,12 @@ type habit struct {
 
 // load starts clients who ask those hosts for anything.
 func (s *simulation) load(doors ...string) *simLoad {
-	usual := make([]habit, simClients)
-	for i := range usual {
-		usual[i] = habit{simThink, simPatience, (*simClient).anything}
+	var usual []habit
+	for range simClients {
+		usual = append(usual, habit{simThink, simPatience, (*simClient).anything})
+	}
+	for i := range simGuests {
+		usual = append(usual, talker(fmt.Sprint("Room/", i%simRooms), simThink, simStay))
 	}
 	return s.loadOf(doors, usual...)
 }
@@ -79,6 +89,12 @@ func (l *simLoad) demand(strict bool) {
 	l.strict = strict
 }
 
+func (l *simLoad) demands() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.strict
+}
+
 // stop returns when each client has its last answer.
 func (l *simLoad) stop() error {
 	close(l.stopped)
@@ -96,6 +112,7 @@ type simClient struct {
 	load   *simLoad
 	id     int
 	random *rand.Rand
+	host   *memHost
 	http   *http.Client
 	count  int
 }
@@ -104,7 +121,7 @@ func (l *simLoad) client(id int, h habit) *simClient {
 	host := l.sim.network.up("client" + strconv.Itoa(id))
 	return &simClient{
 		habit: h, load: l, id: id, random: rand.New(rand.NewPCG(l.sim.random.Uint64(), uint64(id))),
-		http: &http.Client{Transport: &http.Transport{DialContext: host.dial}},
+		host: host, http: &http.Client{Transport: &http.Transport{DialContext: host.dial}},
 	}
 }
 
@@ -128,11 +145,15 @@ func (c *simClient) anything() {
 	number := strconv.Itoa(c.random.IntN(simObjects))
 	value := c.newValue()
 	key := string(rune('a' + c.random.IntN(2)))
-	switch kind := c.random.IntN(20); {
+	switch kind := c.random.IntN(21); {
+	case kind < 2:
+		c.insist("Counter/"+number, ask{verb: "increment"})
 	case kind < 5:
 		c.do(door, "Counter/"+number, ask{verb: "increment"})
 	case kind < 7:
 		c.do(door, "Counter/"+number, ask{verb: "get"})
+	case kind < 8:
+		c.insist("EventStore/"+number, ask{verb: "append", value: value})
 	case kind < 10:
 		c.do(door, "EventStore/"+number, ask{verb: "append", value: value})
 	case kind < 11:
@@ -141,6 +162,8 @@ func (c *simClient) anything() {
 		c.do(door, "Probe/"+number, ask{"put", key, value})
 	case kind < 19:
 		c.do(door, "Probe/"+number, ask{verb: "get", key: key})
+	case kind < 20 && !c.load.demands(): // a move may come between two steps, and the call is in doubt then
+		c.doPair("Pair/" + number)
 	default:
 		c.alarm(door, "Probe/"+number)
 	}
@@ -196,8 +219,18 @@ func (c *simClient) fate(err error) fate {
 
 // call makes a call and reads the answer.
 func (c *simClient) call(door, object string, a ask) (told, error) {
+	method, path, body := request(object, a)
+	data, err := c.send(door, method, path, body)
+	if err != nil {
+		return told{}, err
+	}
+	return parseTold(object, a, data)
+}
+
+// request gives what is sent for a call.
+func request(object string, a ask) (method, path, body string) {
 	class, _, _ := strings.Cut(object, "/")
-	method, path, body := http.MethodPost, "", ""
+	method = http.MethodPost
 	switch class + " " + a.verb {
 	case "Counter increment":
 		path = "/increment"
@@ -212,16 +245,21 @@ func (c *simClient) call(door, object string, a ask) (told, error) {
 	case "Probe get":
 		method, path = http.MethodGet, "/get/"+a.key
 	}
+	return method, object + path, body
+}
+
+// parseTold reads the answer to a call.
+func parseTold(object string, a ask, data []byte) (told, error) {
 	var answer struct {
 		Value   json.RawMessage // a number or a string
 		Version int64
 		Events  []struct{ Data string }
 	}
-	if err := c.fetch(door, method, object+path, body, &answer); err != nil {
+	if err := json.Unmarshal(data, &answer); err != nil {
 		return told{}, err
 	}
 	t := told{number: answer.Version}
-	switch class {
+	switch class, _, _ := strings.Cut(object, "/"); class {
 	case "Counter":
 		return t, json.Unmarshal(answer.Value, &t.number)
 	case "Probe":
@@ -236,10 +274,14 @@ func (c *simClient) call(door, object string, a ask) (told, error) {
 	return t, nil
 }
 
-func (c *simClient) fetch(door, method, path, body string, answer any) error {
+func (c *simClient) send(door, method, path, body string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(c.load.ctx, c.patience)
 	defer cancel()
-	data, err := tryCall(ctx, c.http, method, "http://"+door+":80/objects/"+path, body)
+	return tryCall(ctx, c.http, method, "http://"+door+":80/objects/"+path, body)
+}
+
+func (c *simClient) fetch(door, method, path, body string, answer any) error {
+	data, err := c.send(door, method, path, body)
 	if err != nil {
 		return err
 	}

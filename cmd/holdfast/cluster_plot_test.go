@@ -79,7 +79,7 @@ func (p *plot) endOldest() {
 func (p *plot) trouble(name string) (end func()) {
 	kinds := []func(string) func(){
 		p.apart, p.deaf, p.mute, p.slow, p.slowHome, p.lossy, p.broken,
-		p.killed, p.powerless, p.restarted, p.forgetful, p.forgetful,
+		p.killed, p.powerless, p.restarted, p.forgetful, p.forgetful, p.stalled,
 	}
 	return kinds[p.sim.random.IntN(len(kinds))](name)
 }
@@ -174,6 +174,17 @@ func (p *plot) start(name string) {
 	}
 }
 
+// stalled lets nothing that a node writes reach its disk.
+func (p *plot) stalled(name string) func() {
+	p.tell("the disk of %s hangs", name)
+	disk := p.sim.nodes[name].disk
+	disk.hang()
+	return func() {
+		p.tell("the disk of %s goes on", name)
+		disk.proceed()
+	}
+}
+
 // forgetful cuts an owner off, and crashes a node that has just voted for
 // another, or is about to, so that it starts at once without a memory of whom it
 // followed.
@@ -227,6 +238,7 @@ func (p *plot) growth() error {
 		names = slices.DeleteFunc(names, func(name string) bool { return name == leaves })
 		p.load.ask(names...)
 		p.tell("%s shall leave", leaves)
+		p.sim.network.lives.end(leaves, true) // a gateway that is no node any more is over
 		if err := p.decommission(names[0], leaves); err != nil {
 			return err
 		}

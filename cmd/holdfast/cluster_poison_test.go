@@ -38,20 +38,24 @@ func newBomb() actor.Class {
 // TestPoisonInACluster: an object whose runs end the processes of two owners is
 // refused by the third, until somebody forgives it, wherever he asks.
 func TestPoisonInACluster(t *testing.T) {
-	for name, lost := range map[string]bool{"sound": false, "marks that are not durable": true} {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		flaws flaws
+		want  error
+	}{
+		{"sound", flaws{}, nil},
+		{"marks that are lost", flaws{commit: loseMarks}, errNotQuarantined},
+		{"marks that are not durable", inActor(actor.FaultUnmarked), errNotQuarantined},
+		{"marks that count for nothing", inActor(actor.FaultUncounted), errNotQuarantined},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var f flaws
-				if lost {
-					f.commit = loseMarks
-				}
-				s := newSimulation(t, 1, f)
+				s := newSimulation(t, 1, tt.flaws)
 				defer s.close()
 				b := bombing{simulation: s, client: newClient(t, s.network.dial)}
 				defer b.client.CloseIdleConnections()
-				err := b.run()
-				if lost != errors.Is(err, errNotQuarantined) || !lost && err != nil {
-					t.Errorf("with marks lost %v: %v, want %v exactly then", lost, err, errNotQuarantined)
+				if err := b.run(); !errors.Is(err, tt.want) {
+					t.Errorf("the object that ends its nodes: %v, want %v", err, tt.want)
 				}
 			})
 		})

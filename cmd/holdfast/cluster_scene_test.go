@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -31,8 +32,9 @@ func (p *plot) castAround(object string) (cast, error) {
 
 // castNow finds the owner of an object as it is now.
 func (p *plot) castNow(object string) (cast, error) {
-	ids, _ := p.sim.nodes["a"].node.host.IDs("Probe")
-	id, err := ids.Named(object[len("Probe/"):])
+	class, name, _ := strings.Cut(object, "/")
+	ids, _ := p.sim.nodes[p.pick()].node.host.IDs(class)
+	id, err := ids.Named(name)
 	if err != nil {
 		return cast{}, err
 	}

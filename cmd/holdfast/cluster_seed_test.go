@@ -11,7 +11,7 @@ import (
 
 // Which simulations run; `make sim` asks for more.
 var (
-	simSeeds = flag.Int("seeds", 200, "how many seeds the simulations of clusters run")
+	simSeeds = flag.Int("seeds", 12, "how many seeds the simulations of clusters run")
 	simFirst = flag.Uint64("seed", 0, "the first seed of the simulations of clusters")
 )
 
@@ -19,7 +19,7 @@ var (
 const growthEvery = 8
 
 // fewSeeds run where everything is slow.
-const fewSeeds = 16
+const fewSeeds = 6
 
 // simulate plays what the seed says and gives what the closing checks find.
 func simulate(t *testing.T, seed uint64, f flaws) error {

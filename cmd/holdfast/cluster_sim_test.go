@@ -12,10 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/holdfast-dev/holdfast/actor"
-	"github.com/holdfast-dev/holdfast/cluster"
 	"github.com/holdfast-dev/holdfast/objects"
 	"github.com/holdfast-dev/holdfast/placement"
 )
@@ -42,8 +39,9 @@ type simulation struct {
 
 // flaws are what a broken variant does wrong.
 type flaws struct {
-	cluster []cluster.Fault
-	commit  func(c actor.Committer, object actor.ID, ownership uint64, batch []byte, done func(error))
+	faults
+
+	commit func(c actor.Committer, object actor.ID, ownership uint64, batch []byte, done func(error))
 }
 
 func newSimulation(t *testing.T, seed uint64, f flaws) *simulation {
@@ -60,7 +58,7 @@ func newSimulation(t *testing.T, seed uint64, f flaws) *simulation {
 type simNode struct {
 	sim     *simulation
 	name    string
-	disk    *vfs.MemFS
+	disk    *memDisk
 	control *memControl
 	join    []string // hosts
 	expect  int
@@ -76,7 +74,7 @@ type simNode struct {
 // add makes a node with an empty disk. It joins those hosts, or forms a cluster
 // with as many as it expects.
 func (s *simulation) add(name string, expect int, join ...string) *simNode {
-	n := &simNode{sim: s, name: name, disk: vfs.NewCrashableMem(), control: newMemControl(), join: join, expect: expect}
+	n := &simNode{sim: s, name: name, disk: newMemDisk(), control: newMemControl(), join: join, expect: expect}
 	s.nodes[name] = n
 	return n
 }
@@ -98,7 +96,7 @@ func (n *simNode) begin() {
 		Classes: s.classesOf(n.name), FS: n.disk, Control: n.control,
 		Clock:            func() time.Duration { return time.Since(s.begun) },
 		wrapCommitter:    func(c actor.Committer) actor.Committer { return s.watched(n.name, c) },
-		heartbeatTimeout: s.heartbeat, faults: s.flaws.cluster,
+		heartbeatTimeout: s.heartbeat, faults: s.flaws.faults,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel, n.over, n.node, n.err = cancel, make(chan struct{}), nil, nil
@@ -120,6 +118,8 @@ func (s *simulation) classesOf(node string) map[string]actor.Class {
 	all := objects.Classes()
 	all["Probe"] = newProbe(s.watch, node)
 	all["Bomb"] = newBomb()
+	all["Room"] = actor.Class{New: newRoom}
+	all["Pair"] = actor.Class{New: newPair}
 	return all
 }
 
@@ -189,6 +189,8 @@ func (n *simNode) halt() error {
 
 // end closes what began and forgets it.
 func (n *simNode) end(patience time.Duration) error {
+	n.sim.network.lives.end(n.name, true)
+	n.disk.proceed()
 	n.cancel()
 	<-n.over
 	node := n.node
@@ -210,11 +212,7 @@ func (n *simNode) crash(power bool) {
 	}
 	s := n.sim
 	n.host.off(power)
-	survives := 100
-	if power {
-		survives = 0
-	}
-	n.disk = n.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: survives, RNG: rand.New(rand.NewPCG(s.random.Uint64(), 0))})
+	n.disk = n.disk.crash(power, rand.New(rand.NewPCG(s.random.Uint64(), 0)))
 	n.control = n.control.clone()
 	ghost := *n
 	n.host, n.node = nil, nil

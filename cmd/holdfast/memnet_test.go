@@ -23,6 +23,8 @@ type memNetwork struct {
 	lost   map[string][]*memConn   // ends elsewhere that have not noticed yet that the host lost its power
 	ears   map[string]*memGossip   // by address
 	doors  map[string]*memListener // by address
+
+	lives *lives
 }
 
 // weather is what a direction between two hosts is like.
@@ -44,7 +46,7 @@ func newSeededNetwork(seed uint64) *memNetwork {
 	return &memNetwork{
 		random: rand.New(rand.NewPCG(seed, 0x6e6574)), hosts: make(map[string]*memHost), ips: make(map[string]net.IP),
 		links: make(map[[2]string]*memLink), lost: make(map[string][]*memConn), ears: make(map[string]*memGossip),
-		doors: make(map[string]*memListener),
+		doors: make(map[string]*memListener), lives: newLives(),
 	}
 }
 
@@ -128,6 +130,7 @@ func (n *memNetwork) boot(name string) *memHost {
 	}
 	h := &memHost{network: n, name: name, conns: make(map[*memConn]struct{})}
 	n.hosts[name] = h
+	n.lives.end(name, false)
 	for _, c := range n.lost[name] {
 		c.reset()
 	}
@@ -211,6 +214,7 @@ func (h *memHost) open() (ends []string) {
 // once, else when it is up again or they get impatient.
 func (h *memHost) off(quiet bool) {
 	n := h.network
+	n.lives.end(h.name, true)
 	n.mu.Lock()
 	delete(n.hosts, h.name)
 	for address, ear := range n.ears {
@@ -382,6 +386,7 @@ func (h *memHost) dialLink(ctx context.Context, address string) (net.Conn, error
 
 // breakAll breaks all connections of the host at both ends.
 func (h *memHost) breakAll() {
+	h.network.lives.end(h.name, false)
 	h.mu.Lock()
 	var conns []*memConn
 	for c := range h.conns {

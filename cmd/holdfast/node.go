@@ -42,8 +42,8 @@ type Parts struct {
 	// wrapCommitter, if not nil, stands between runtime and shards: tests build
 	// broken variants with it.
 	wrapCommitter func(actor.Committer) actor.Committer
-	// faults are deliberate mistakes of the node's part in the cluster, likewise.
-	faults []cluster.Fault
+	// faults are deliberate mistakes, likewise.
+	faults faults
 	// heartbeatTimeout of a cluster that is made: bubbles in which days pass choose
 	// a long one, because every timer costs. 0: the cluster's default.
 	heartbeatTimeout time.Duration
@@ -130,7 +130,7 @@ func (n *Node) start(ctx context.Context, cfg Config, parts Parts) error {
 	if err := n.openHost(cfg, parts, m); err != nil {
 		return err
 	}
-	if err := n.openServer(cfg, parts.Network, m); err != nil {
+	if err := n.openServer(cfg, parts, m); err != nil {
 		return err
 	}
 	n.registerGauges(m, cfg)
@@ -176,7 +176,7 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, m *mete
 		Events:           events,
 		Fatal:            parts.Fatal,
 	}
-	n.cluster, err = cluster.Open(ctx, clusterConfig.WithFaults(parts.faults...))
+	n.cluster, err = cluster.Open(ctx, clusterConfig.WithFaults(parts.faults.cluster...))
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (n *Node) openHost(cfg Config, parts Parts, m *meters) (err error) {
 	if parts.wrapCommitter != nil {
 		way = parts.wrapCommitter(way)
 	}
-	n.host, err = actor.NewHost(actor.Config{
+	hostConfig := actor.Config{
 		Classes:        parts.Classes,
 		Secret:         n.cluster.IDSecret(),
 		Store:          n.store,
@@ -229,11 +229,12 @@ func (n *Node) openHost(cfg Config, parts Parts, m *meters) (err error) {
 		MaxBytes:       cfg.MaxMemoryBytes,
 		Events:         actorEvents(m),
 		Ailing:         n.ailing.begin,
-	})
+	}
+	n.host, err = actor.NewHost(hostConfig.WithFault(parts.faults.actor))
 	return err
 }
 
-func (n *Node) openServer(cfg Config, network *Network, m *meters) (err error) {
+func (n *Node) openServer(cfg Config, parts Parts, m *meters) (err error) {
 	events := transportEvents(m)
 	start := n.cluster.StartID() << 1 // the host has the odd number for sockets between objects
 	n.gateway, err = transport.NewGateway(start, cfg.gateway(), n.log, events)
@@ -241,18 +242,18 @@ func (n *Node) openServer(cfg Config, network *Network, m *meters) (err error) {
 		return err
 	}
 	owners := resolver{n.cluster}
-	n.relay, err = transport.NewRelay(transport.RelayConfig{Events: events}, n.host, owners, n.dialNode(transport.LinkSockets), n.log)
+	n.relay, err = transport.NewRelay(transport.RelayConfig{Events: events}.WithFault(parts.faults.relay), n.host, owners, n.dialNode(transport.LinkSockets), n.log)
 	if err != nil {
 		return err
 	}
 	n.relay.AddGateway(start, n.gateway)
-	if network != nil {
+	if parts.Network != nil {
 		n.openPeers(owners)
 	}
 	router := transport.NewRouter(n.host, owners, n.peers)
 	router.UseEvents(events)
 	router.RelaySockets(n.relay)
-	if network != nil {
+	if parts.Network != nil {
 		router.UseHints(owners)
 		n.host.Route(router)
 	}
