@@ -149,7 +149,7 @@ func (p *plot) pairs() error {
 	const clients = 8
 	var habits []habit
 	for range clients {
-		habits = append(habits, habit{sceneThink, simPatience, func(c *simClient) { c.doPair(who.object) }})
+		habits = append(habits, habit{sceneThink, simPatience, func(c *simClient) { c.doPair("Pair/0") }})
 	}
 	p.load = p.sim.loadOf(every(), habits...)
 	for range 5 {

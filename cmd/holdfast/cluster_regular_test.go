@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -47,7 +48,9 @@ func returner(room string, think time.Duration) habit {
 
 func (c *simClient) frequent(room string) *regular {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.load.ctx))
-	r := &regular{client: c, room: room, name: c.newValue(), ctx: ctx, cancel: cancel, over: make(chan struct{}), at: -1}
+	visitor := *c
+	visitor.random = rand.New(rand.NewPCG(c.random.Uint64(), uint64(c.id))) // it comes and goes while the client talks
+	r := &regular{client: &visitor, room: room, name: c.newValue(), ctx: ctx, cancel: cancel, over: make(chan struct{}), at: -1}
 	c.load.mu.Lock()
 	c.load.regulars = append(c.load.regulars, r)
 	c.load.mu.Unlock()
