@@ -252,13 +252,10 @@ func (l *lane) dead(now time.Time) *laneConn {
 	return l.conn
 }
 
-// owing gives the connection if the peer owes answers on it.
-func (l *lane) owing() *laneConn {
+// connection gives the connection, or nil.
+func (l *lane) connection() *laneConn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.conn == nil || len(l.conn.pending) == 0 {
-		return nil
-	}
 	return l.conn
 }
 

@@ -12,8 +12,9 @@ import (
 )
 
 // muxNet is a network in memory between raftMux'es. Like TCP it delivers in
-// order, and what was sent over a cut arrives when the cut is over; unlike TCP it
-// can be told to be slow in one direction.
+// order, and what was sent over a cut arrives when the cut is over, or, like with
+// TCP, as long after that as it has waited; unlike TCP it can be told to be slow in
+// one direction.
 type muxNet struct {
 	mu        sync.Mutex // guards the following fields
 	nodes     map[string]*raftMux
@@ -22,12 +23,15 @@ type muxNet struct {
 	delay     func(from, to string) time.Duration
 	bandwidth int // bytes per second and direction of a connection; 0: no limit
 	conns     map[*muxNetConn]struct{}
-	changed   chan struct{} // closed and made anew when something above changes
+	backsOff  bool                    // what was sent over a cut is late
+	joined    map[[2]string]time.Time // when cuts ended
+	changed   chan struct{}           // closed and made anew when something above changes
 }
 
 func newMuxNet() *muxNet {
 	return &muxNet{
-		nodes: make(map[string]*raftMux), accept: make(map[string]func(net.Conn)), cuts: make(map[[2]string]bool), conns: make(map[*muxNetConn]struct{}),
+		joined: make(map[[2]string]time.Time),
+		nodes:  make(map[string]*raftMux), accept: make(map[string]func(net.Conn)), cuts: make(map[[2]string]bool), conns: make(map[*muxNetConn]struct{}),
 		delay: func(string, string) time.Duration { return 100 * time.Microsecond }, changed: make(chan struct{}),
 	}
 }
@@ -43,15 +47,34 @@ func (n *muxNet) change(f func()) {
 
 // cut makes what from sends to to wait.
 func (n *muxNet) cut(from, to string, is bool) {
-	n.change(func() { n.cuts[[2]string{from, to}] = is })
+	n.change(func() { n.cutLocked(from, to, is) })
+}
+
+func (n *muxNet) cutLocked(from, to string, is bool) {
+	if n.cuts[[2]string{from, to}] && !is {
+		n.joined[[2]string{from, to}] = time.Now()
+	}
+	n.cuts[[2]string{from, to}] = is
+}
+
+// late gives when something arrives that would have arrived at that time: if that
+// was during the last cut, as long after its end as it has waited by then.
+func (n *muxNet) late(from, to string, at time.Time) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	joined := n.joined[[2]string{from, to}]
+	if !n.backsOff || !at.Before(joined) {
+		return at
+	}
+	return joined.Add(joined.Sub(at))
 }
 
 // isolate cuts a node off from all others, in both directions, or joins it again.
 func (n *muxNet) isolate(node string, is bool) {
 	n.change(func() {
 		for other := range n.nodes {
-			n.cuts[[2]string{node, other}] = is
-			n.cuts[[2]string{other, node}] = is
+			n.cutLocked(node, other, is)
+			n.cutLocked(other, node, is)
 		}
 	})
 }
@@ -267,6 +290,9 @@ func (s *muxNetStream) read(p []byte) (int, error) {
 			arrives = s.parts[0].at
 		}
 		s.mu.Unlock()
+		if !cut && !arrives.IsZero() {
+			arrives = s.net.late(s.from, s.to, arrives)
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -74,6 +74,40 @@ func TestMuxSnapshotInstall(t *testing.T) {
 	})
 }
 
+// TestMuxReturns: a leader that was cut off while it sent appends, and leads again
+// when it is back, reaches its followers at once: not over the connections on which
+// TCP still tries to deliver what nobody waits for any more.
+func TestMuxReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMuxCluster(t, 1, faults{})
+		defer c.close()
+		c.net.change(func() { c.net.backsOff = true })
+		c.apply(0, "before")
+		at := c.leader(0, -1)
+		back := c.nodes[at].replicas[0]
+		c.net.isolate(c.nodes[at].name, true)
+		back.raft.Apply([]byte("in vain"), 0)
+		time.Sleep(20 * time.Second)
+		c.net.isolate(c.nodes[at].name, false)
+		c.settled(0)
+		for deadline := time.Now().Add(5 * time.Second); c.leader(0, -1) != at; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the node that is back does not get the leadership")
+			}
+			other := c.nodes[c.leader(0, at)].replicas[0]
+			other.port.endLease(other.raft.CurrentTerm())
+			_ = other.raft.LeadershipTransferToServer(back.id, raft.ServerAddress(back.id)).Error() // tried again
+		}
+		began := time.Now()
+		if err := back.raft.Apply([]byte("after"), 0).Error(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 2*DefaultHeartbeatTimeout {
+			t.Errorf("an entry of the leader that is back took %v, want at most %v", took, 2*DefaultHeartbeatTimeout)
+		}
+	})
+}
+
 // TestMuxRecovers: a follower that was away for long gets appends as soon as it is
 // back, whatever pauses the library makes after failures.
 func TestMuxRecovers(t *testing.T) {

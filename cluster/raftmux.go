@@ -183,7 +183,10 @@ func (m *raftMux) tick(now time.Time) bool {
 		if conn := p.control.dead(now); conn != nil {
 			m.log.Warn("peer does not answer, connections closed", "peer", p.control.node)
 			conn.close()
-			if conn := p.appends.owing(); conn != nil {
+			// Also if nobody waits for its answers any more: what was written to it is
+			// still on its way, and TCP, which has tried in vain for as long as the peer was
+			// not reached, may wait as long again before it tries once more.
+			if conn := p.appends.connection(); conn != nil {
 				conn.close()
 			}
 		}
