@@ -142,12 +142,17 @@ func (act *activation) changeOutboxLocked(f func(o *outbox)) {
 }
 
 // cutLocked closes the sockets of a gateway for which too much is kept: frames
-// for it were dropped, and nobody may go on with a gap.
+// for it were dropped, and nobody may go on with a gap. The batch that drops them
+// also parts the sockets from their connections and sessions, so that neither a
+// client that comes back nor the next owner can go on with them before the object
+// has heard that they are closed.
 func (act *activation) cutLocked(gateway uint64) {
 	var cut []SocketID
 	for _, socket := range act.sockets.list {
 		if socket.conn.Gateway() == gateway {
 			cut = append(cut, socket.conn)
+			act.sockets.depart(socket.conn, act.view.current, act.view.committed)
+			act.holdSessionLocked(socket, Session{}, socket.conn.lost(), socket.number)
 		}
 	}
 	host, object := act.host, act.target.ID
@@ -156,7 +161,7 @@ func (act *activation) cutLocked(gateway uint64) {
 		info := CloseInfo{Code: closeTryLater, Reason: "the gateway is too far behind"}
 		for _, id := range cut {
 			host.gateways.deliver(gateway, object, Frame{Kind: FrameClose, Socket: id, Code: info.Code, Reason: info.Reason})
-			host.SocketClosed(object, id, info, nil)
+			host.SocketClosed(object, id.lost(), info, nil)
 		}
 	})
 }

@@ -22,6 +22,13 @@ func NewSocketID(gateway, number uint64) SocketID {
 // Gateway gives the start number of the gateway that holds the socket.
 func (id SocketID) Gateway() uint64 { return binary.BigEndian.Uint64(id[:8]) }
 
+// lost names a connection that nobody holds any more, at gateway 0, which there
+// never is.
+func (id SocketID) lost() SocketID {
+	clear(id[:8])
+	return id
+}
+
 // String gives 32 hexadecimal digits.
 func (id SocketID) String() string { return hex.EncodeToString(id[:]) }
 

@@ -152,7 +152,7 @@ func (g *gateways) gone(conn SocketID, session bool) (CloseInfo, bool) {
 
 // isOver says whether a gateway will never be connected again.
 func (g *gateways) isOver(start uint64) bool {
-	return g.get(start) == nil && (g.over == nil || g.over(start))
+	return start == 0 || g.get(start) == nil && (g.over == nil || g.over(start))
 }
 
 func gatewayLost() CloseInfo {

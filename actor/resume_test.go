@@ -2,6 +2,7 @@ package actor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -24,6 +25,8 @@ const (
 // hall is a class whose sockets have tags and attachments, and which tells all of
 // them what it is told, after it wrote it down.
 type hall struct {
+	hold chan struct{} // /say?held waits for it
+
 	mu      sync.Mutex
 	queries []string // of the requests for sockets that it has seen
 	ends    []string // close codes that it has heard
@@ -35,9 +38,16 @@ func (h *hall) class() actor.Class {
 		serve: func(s *actor.State, w http.ResponseWriter, r *http.Request) {
 			var err error
 			switch r.URL.Path {
+			case "/flood": // more than is kept for a gateway, in one batch
+				for range 90 {
+					err = errors.Join(err, s.Storage().Put(r.Context(), "last", nil), s.Broadcast(r.Context(), actor.Message{Kind: actor.Text, Data: make([]byte, 100<<10)}, actor.BroadcastOptions{}))
+				}
 			case "/say":
 				if err = s.Storage().Put(r.Context(), "last", []byte(r.URL.RawQuery)); err == nil {
 					err = s.Broadcast(r.Context(), actor.Message{Kind: actor.Text, Data: []byte(r.URL.RawQuery)}, actor.BroadcastOptions{})
+				}
+				if r.URL.RawQuery == "held" {
+					<-h.hold
 				}
 			case "/tell":
 				all, _ := s.Sockets(r.Context(), "ada")
@@ -255,4 +265,42 @@ func TestSessionsDiffer(t *testing.T) {
 			b.wantErr(call, bad, actor.ErrSession)
 		}
 	})
+}
+
+// Frames that were dropped because a gateway was too far behind end the session with
+// the very batch that drops them: a client that comes back before the object has
+// heard of the end, or to the next owner, does not go on with a gap.
+func TestResumeNeverAfterACut(t *testing.T) {
+	for _, next := range []bool{false, true} {
+		t.Run(fmt.Sprint("next owner: ", next), func(t *testing.T) {
+			inHall(t, func(b *bubble, h *hall, first, second *actortest.Gateway, _ *atomic.Bool) {
+				h.hold = make(chan struct{})
+				first.Dial(b.thing, sessionPath)
+				b.Host.RemoveGateway(100, first)
+				b.get("/flood")
+				cut := b.begin("/say?held", "")
+				synctest.Wait()
+				var call *actortest.Call
+				if !next { // its event is before that of the close
+					_, call = second.Begin(b.thing, sessionPath, nil)
+					synctest.Wait()
+				}
+				close(h.hold)
+				if err := cut.Err(); err != nil {
+					t.Fatal(err)
+				}
+				if next {
+					b.Committer.NextOwnership()
+					_, call = second.Begin(b.thing, sessionPath, nil)
+				}
+				if err := call.Err(); err != nil || header(call).Get(actor.SessionHeader) != "new" {
+					t.Errorf("after a cut: %v, %s %q, want a new session", err, actor.SessionHeader, header(call).Get(actor.SessionHeader))
+				}
+				time.Sleep(5 * time.Second)
+				if _, ends, _ := h.told(); len(ends) != 1 {
+					t.Errorf("the object heard the ends %v, want one", ends)
+				}
+			})
+		})
+	}
 }
