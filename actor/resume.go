@@ -51,7 +51,9 @@ func (w *responseWriter) resume(r *http.Request) bool {
 }
 
 // missedLocked gives the kept messages for a socket that its gateway has not
-// acknowledged: those after its FrameOpen, if that is among them.
+// acknowledged: those after its FrameOpen, if that is among them. What was
+// acknowledged is known only to the owner who was told, as far as a part was not
+// needed for other gateways: after another owner's death some of it is among them.
 func (act *activation) missedLocked(s *Socket) (missed []*Frame) {
 	if act.host.fault == FaultForgotten {
 		return nil

@@ -56,15 +56,15 @@ func (c *simClient) frequent(room string) *regular {
 	c.load.mu.Unlock()
 	go func() {
 		defer close(r.over)
-		for ctx.Err() == nil {
-			r.visit()
+		for ctx.Err() == nil && r.visit() {
 		}
 	}()
 	return r
 }
 
-// visit is one connection, or the attempt.
-func (r *regular) visit() {
+// visit is one connection, or the attempt. It is false when the guest has heard
+// something wrong: what follows on that says nothing.
+func (r *regular) visit() bool {
 	c := r.client
 	if door := c.door(); door != "" {
 		ctx, cancel := context.WithTimeout(r.ctx, c.patience)
@@ -84,6 +84,9 @@ func (r *regular) visit() {
 	case <-timer.C:
 	case <-r.ctx.Done():
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.errs) == 0
 }
 
 // listen hears until the connection ends.
@@ -95,12 +98,12 @@ func (r *regular) listen(socket *websocket.Conn, session string) {
 		r.errs = append(r.errs, fmt.Errorf("visit %d: the session is %q", r.visits, session))
 	}
 	r.mu.Unlock()
-	next := int64(0) // number of the frame that has to follow; 0: any that has come, or the first that has not
+	last := int64(0) // number of the newest frame of this connection
 	for {
 		_, data, err := socket.ReadMessage()
 		r.mu.Lock()
 		if err == nil {
-			next, err = r.hearLocked(string(data), next)
+			last, err = r.hearLocked(string(data), last)
 			if err != nil {
 				r.errs = append(r.errs, fmt.Errorf("visit %d: %w", r.visits, err))
 			}
@@ -116,30 +119,31 @@ func (r *regular) listen(socket *websocket.Conn, session string) {
 	}
 }
 
-// hearLocked takes a frame. The first ones of a connection may have come before.
-func (r *regular) hearLocked(frame string, next int64) (after int64, err error) {
-	var number int64
+// hearLocked takes a frame that comes after the one with that number. A connection
+// may begin with frames that have come before, not always all of them; those that
+// have not, come one after another.
+func (r *regular) hearLocked(frame string, last int64) (number int64, err error) {
 	if first, ok := strings.CutPrefix(frame, "at "); ok {
 		_, err := fmt.Sscan(first, &number)
 		if r.at >= 0 && r.at != number {
 			err = fmt.Errorf("it came in at %d, and hears %q", r.at, frame)
 		}
 		r.at = number
-		return next, err
+		return last, err
 	}
 	_, err = fmt.Sscan(frame, &number)
 	index := number - r.at - 1
 	switch {
 	case err != nil || r.at < 0:
-		return next, fmt.Errorf("it hears %q, having come in at %d: %w", frame, r.at, err)
-	case next != 0 && number != next, index < 0 || index > int64(len(r.heard)):
-		return next, fmt.Errorf("it hears %q, having come in at %d and heard %d, want number %d next", frame, r.at, len(r.heard), next)
+		return last, fmt.Errorf("it hears %q, having come in at %d: %w", frame, r.at, err)
+	case number <= last || index < 0 || index > int64(len(r.heard)):
+		return last, fmt.Errorf("it hears %q after number %d, having come in at %d and heard %d", frame, last, r.at, len(r.heard))
 	case index == int64(len(r.heard)):
 		r.heard = append(r.heard, frame)
 	case r.heard[index] != frame:
-		return next, fmt.Errorf("it hears %q, which was %q", frame, r.heard[index])
+		return last, fmt.Errorf("it hears %q, which was %q", frame, r.heard[index])
 	}
-	return number + 1, nil
+	return number, nil
 }
 
 // say says a word if there is a connection. It may be lost with it.
