@@ -21,7 +21,7 @@
 //	holdfast-load finish
 //
 // In a planned step no call through the first --url may fail, nor end so that
-// nobody knows; if one does, the exit code is 1, too.
+// nobody knows; if one does, and nothing worse happens, the exit code is 2.
 //
 // Each --url is a door: an address with clients of its own, who never go to
 // another. One for a service and one for each node behind it show how much of a

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"regexp"
@@ -192,6 +193,10 @@ func TestNoticed(t *testing.T) {
 	l.tally.called("service", time.Now(), unknown)
 	if r := l.makeReport(verdict{}); r.Noticed != 2 || r.err() == nil {
 		t.Errorf("%d noticed, %v, want 2 and an error", r.Noticed, r.err())
+	} else if code := exitCode(errors.Join(nil, r.err())); code != exitNoticed {
+		t.Errorf("exit code = %d, want %d", code, exitNoticed)
+	} else if code := exitCode(errors.Join(errors.New("worse"), r.err())); code != 1 {
+		t.Errorf("exit code with something worse = %d, want 1", code)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -22,8 +23,28 @@ func main() {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintf(os.Stderr, "holdfast-load: %v\n", err)
 		}
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitNoticed is the exit code of a run that kept every promise, and whose clients
+// noticed a planned step.
+const exitNoticed = 2
+
+func exitCode(err error) int {
+	if onlyNoticed(err) {
+		return exitNoticed
+	}
+	return 1
+}
+
+// onlyNoticed says whether nothing worse is among joined errors.
+func onlyNoticed(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what is wrapped otherwise is one error
+		return !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !onlyNoticed(err) })
+	}
+	_, noticed := errors.AsType[*noticedError](err)
+	return noticed
 }
 
 // dispatch runs what the command line asks for.

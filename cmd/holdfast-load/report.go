@@ -196,6 +196,17 @@ func addCauses(to, from map[string]int) {
 	}
 }
 
+// noticedError says that clients noticed a planned step.
+type noticedError struct {
+	calls int
+	door  string
+}
+
+// Error implements error.
+func (e *noticedError) Error() string {
+	return fmt.Sprintf("%d calls of clients of %s failed, or are unknown, in planned steps", e.calls, e.door)
+}
+
 // err is what makes a run a failure.
 func (r *report) err() error {
 	var errs []error
@@ -206,7 +217,7 @@ func (r *report) err() error {
 		errs = append(errs, fmt.Errorf("%d objects could not be checked", len(r.Unread)))
 	}
 	if r.Noticed > 0 {
-		errs = append(errs, fmt.Errorf("%d calls of clients of %s failed, or are unknown, in planned steps", r.Noticed, r.Door))
+		errs = append(errs, &noticedError{calls: r.Noticed, door: r.Door})
 	}
 	if done := r.done(); done == 0 {
 		errs = append(errs, errors.New("no call was answered: is there a node at every --url?"))
