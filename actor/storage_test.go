@@ -203,6 +203,9 @@ func TestListRefusesContradictions(t *testing.T) {
 }
 
 func TestAListHasABound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	var f func(ctx context.Context, s *actor.State)
 	inBubble(t, scripted(&f), func(b *bubble) {
 		f = func(ctx context.Context, s *actor.State) {

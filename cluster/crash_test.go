@@ -161,6 +161,9 @@ func TestCrashWhileForming(t *testing.T) {
 
 // TestCrashFindsFaults demands that broken variants fail the same checks.
 func TestCrashFindsFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for _, tt := range []struct {
 		name   string
 		faults faults

@@ -130,7 +130,7 @@ func TestRestarts(t *testing.T) {
 // TestFormRaces starts more nodes than are expected, at odd moments, with gossip
 // cut in odd ways while they form: one cluster comes of it, whoever formed it.
 func TestFormRaces(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range fewer(20) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			m := newMesh(t)
@@ -176,6 +176,9 @@ func TestFormRaces(t *testing.T) {
 // for promises: one cluster comes of it. If a node promises everybody who asks,
 // two do.
 func TestFormTwoCandidates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	if ids := formTwice(t, faults{}); len(ids) != 1 {
 		t.Errorf("%d clusters came of it, want 1", len(ids))
 	}

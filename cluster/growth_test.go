@@ -56,6 +56,9 @@ func TestGrowAndShrink(t *testing.T) {
 // which the checks of TestGrowAndShrink must notice. Which replicas move where is
 // up to the nodes' directories, so one run may be lucky.
 func TestMoveFindsFault(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for range 10 {
 		if dropAtOnce(t) {
 			return

@@ -64,6 +64,9 @@ func TestLeaseLateAnswers(t *testing.T) {
 
 // TestLeaseLateAnswersFindsFault: a lease from the receipt of the answer is caught.
 func TestLeaseLateAnswersFindsFault(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		if err := lateAnswers(t, faults{leaseFromAnswer: true}); err == nil {
 			t.Error("watch = nil for leases that are counted from the answer")

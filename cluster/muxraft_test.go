@@ -131,7 +131,7 @@ func TestMuxRecovers(t *testing.T) {
 // TestMuxFaults: whatever happens to nodes and network, at most one leader of a
 // group has a lease, replicas do not differ, and all go on 3 s after it ends.
 func TestMuxFaults(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range fewer(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { muxFaults(t, seed) })
 		})

@@ -29,7 +29,7 @@ func (m *mesh) part(name string, is, oneWay bool) {
 // after the other, the control leader among them, is cut off or crashes: it gets
 // there, with all that was acknowledged.
 func TestMovesThroughFaults(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range fewer(6) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 3))
 			m := newMesh(t)

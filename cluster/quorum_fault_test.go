@@ -218,11 +218,7 @@ func (q *quorum) crash(i int, random *rand.Rand) {
 // TestQuorumPowerLoss: nodes lose power again and again under load, sometimes two
 // or all at once, while logs are cut and snapshots are installed.
 func TestQuorumPowerLoss(t *testing.T) {
-	seeds := uint64(6)
-	if testing.Short() {
-		seeds = 2
-	}
-	for seed := range seeds {
+	for seed := range fewer(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { quorumPowerLoss(t, seed, faults{}) })
 		})

@@ -166,6 +166,9 @@ func TestQuorumReads(t *testing.T) {
 
 // TestQuorumReadsFindsFaults: broken variants are caught by the same readers.
 func TestQuorumReadsFindsFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for name, f := range map[string]faults{
 		"a lease from the receipt of the answer":   {leaseFromAnswer: true},
 		"an ownership before its entry is applied": {ownBeforeOpen: true},

@@ -46,6 +46,9 @@ func TestQuorumElects(t *testing.T) {
 // TestQuorumCatchesUpBySnapshot: a follower that is behind everything that the log
 // still has gets the state, while writes go on, and survives its own restart.
 func TestQuorumCatchesUpBySnapshot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuorum(t, 3, 3, faults{})
 		defer q.close()

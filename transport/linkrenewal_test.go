@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,7 +21,7 @@ type linkAtWork struct {
 	link   *Link
 	key    *LinkKey
 	volume *secretVolume
-	log    bytes.Buffer // written by the renewal only: read it in a bubble at rest
+	log    lockedBuffer
 }
 
 func newLinkAtWork(t *testing.T, volume *secretVolume, dial func(context.Context, string) (net.Conn, error)) *linkAtWork {
@@ -353,7 +352,7 @@ func TestLinkLeavesWhatIsBeingWritten(t *testing.T) {
 		for _, part := range []string{"", bundle[:100], first.pem, bundle[:len(first.pem)+100]} {
 			l.volume.replace(t, newer, newerKey, part)
 			time.Sleep(linkLook)
-			if l.key.Expires() != expires || l.key.Refused() || l.log.Len() > 0 {
+			if l.key.Expires() != expires || l.key.Refused() || l.log.String() != "" {
 				t.Fatalf("with %d bytes of %d: Expires() = %v, Refused() = %v, log %q, want nothing", len(part), len(bundle), l.key.Expires(), l.key.Refused(), l.log.String())
 			}
 		}

@@ -175,6 +175,9 @@ func TestSocketsOutliveTheOwner(t *testing.T) {
 
 // The check of TestSocketsOutliveTheOwner finds relays and runtimes that are broken.
 func TestOutliveFindsFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for _, broken := range []struct {
 		name string
 		make func(f *fleet)

@@ -12,6 +12,9 @@ import (
 
 // Three real nodes come up, are counted while idle, and what is written reaches all.
 func TestIdleUsage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	dir := t.TempDir()
 	binary, err := buildHoldfast(t.Context(), dir)
 	if err != nil {

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 
 // A measurement too short to mean anything comes to its end and fills the table.
 func TestMeasure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	var out bytes.Buffer
 	err := run(t.Context(), []string{
 		"-dir", t.TempDir(), "-rounds", "1", "-slice", "20ms", "-clients", "4", "-sockets", "10", "-objects", "50",

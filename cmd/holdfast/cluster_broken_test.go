@@ -37,6 +37,9 @@ const seedsPerScene = 100
 
 // Sound clusters get through every scene.
 func TestClusterScenes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for _, sc := range scenes() {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
@@ -120,6 +123,9 @@ func (b brokenVariant) play(t *testing.T, seed uint64) error {
 
 // Broken clusters do not: the closing checks notice.
 func TestClusterCatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for _, broken := range brokenVariants() {
 		t.Run(broken.name, func(t *testing.T) {
 			t.Parallel()

@@ -235,7 +235,7 @@ func (p *plot) growth() error {
 	}
 	for range 2 {
 		leaves := names[p.sim.random.IntN(len(names))]
-		names = slices.DeleteFunc(names, func(name string) bool { return name == leaves })
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == leaves })
 		p.load.ask(names...)
 		p.tell("%s shall leave", leaves)
 		p.sim.network.lives.end(leaves, true) // a gateway that is no node any more is over

@@ -19,7 +19,7 @@ var (
 const growthEvery = 8
 
 // fewSeeds run where everything is slow.
-const fewSeeds = 6
+const fewSeeds = 3
 
 // simulate plays what the seed says and gives what the closing checks find.
 func simulate(t *testing.T, seed uint64, f flaws) error {

@@ -196,6 +196,9 @@ func (l *tardy) commit(c actor.Committer, object actor.ID, ownership uint64, bat
 
 // The test above notices what it is for.
 func TestPowerLossCatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	type done = func(error)
 	broken := map[string]crashRun{
 		"a disk that forgets what it synced": {every: 5, writes: 300, lies: true},

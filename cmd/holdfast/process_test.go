@@ -27,6 +27,9 @@ type process struct {
 // startProcess runs the binary on ports that are free and waits until it is up.
 func startProcess(t *testing.T, dir string, flags ...string) *process {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
 	p, err := tryProcess(t, append([]string{"--data", dir, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, flags...)...)
 	if err != nil {
 		t.Fatalf("start the binary: %v", err)

@@ -46,6 +46,9 @@ func startProcesses(t *testing.T, n int, flags ...string) *processCluster {
 // random, so that ports which the others must know beforehand are free.
 func prepareProcesses(t *testing.T, n int, flags ...string) *processCluster {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
 	dir := t.TempDir()
 	key := filepath.Join(dir, "cluster.key")
 	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600); err != nil {

@@ -12,6 +12,9 @@ import (
 
 // The classes, over real sockets and a real disk.
 func TestSuiteOnLoopback(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; in a bubble the same cases run")
+	}
 	t.Parallel()
 	m := newMachine(t)
 	m.start()
