@@ -115,9 +115,7 @@ func (n *Node) Drain(ctx context.Context) error {
 			continue
 		}
 		handing.Go(func() {
-			if err := g.handOver(ctx, ""); err != nil && !errors.Is(err, ErrNotOwner) {
-				errs[i] = err
-			}
+			errs[i] = g.giveAway(ctx)
 		})
 	}
 	handing.Wait()

@@ -17,7 +17,7 @@ func (n *Node) openControl(ctx context.Context) error {
 		var err error
 		n.peers, err = openPeers(peersConfig{
 			network: n.cfg.Network, dir: n.dir, start: n.start, hints: n.hints, timeout: timeout, clock: n.cfg.Clock,
-			changed: n.membersChanged, silent: n.silent, answer: n.answer, events: &n.cfg.Events, log: n.cfg.Log, faults: n.cfg.faults,
+			changed: n.membersChanged, silent: n.silent, declines: n.draining.Load, answer: n.answer, events: &n.cfg.Events, log: n.cfg.Log, faults: n.cfg.faults,
 		})
 		if err != nil {
 			return err

@@ -56,6 +56,24 @@ func (g *group) handOverTo(ctx context.Context, node string) error {
 	return fmt.Errorf("cluster: hand over shard %d: node %q has no voter of it", g.shard, node)
 }
 
+// giveAway hands over to whoever takes it: the voter that has most, or, if that one
+// drains too, or does not answer, another. Not to own the shard is no error.
+func (g *group) giveAway(ctx context.Context) error {
+	err := g.handOver(ctx, "")
+	for _, server := range g.raft.GetConfiguration().Configuration().Servers {
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		if server.Suffrage == raft.Voter && server.ID != g.me.serverID() {
+			err = g.handOver(ctx, server.ID)
+		}
+	}
+	if errors.Is(err, ErrNotOwner) {
+		return nil
+	}
+	return err
+}
+
 // transfer does it, on run's goroutine, between two ownerships.
 func (g *group) transfer(h *handover) {
 	term := g.raft.CurrentTerm()

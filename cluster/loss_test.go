@@ -280,6 +280,51 @@ func TestLostState(t *testing.T) {
 	})
 }
 
+// TestDrainedNodeGetsNothingBack: neither when it has left the gossip, while its
+// replicas still answer, nor from an owner that has not heard that it drains.
+func TestDrainedNodeGetsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		defer m.close()
+		m.three()
+		time.Sleep(time.Second)
+		n := m.nodes["b"]
+		if err := n.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for shard := range placement.ShardID(m.shards) {
+			for _, other := range []string{"a", "c"} {
+				owner := m.nodes[other]
+				if _, err := owner.Ownership(shard); err != nil {
+					continue
+				}
+				if err := owner.group(shard).handOverTo(t.Context(), "b"); err == nil {
+					t.Errorf("%s could hand shard %d over to b, which drains", other, shard)
+				}
+			}
+		}
+		n.Leave()
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			for shard := range placement.ShardID(m.shards) {
+				if _, err := n.Ownership(shard); err == nil {
+					t.Fatalf("b has got shard %d back", shard)
+				}
+			}
+		}
+		m.eventually("all shards have owners", 5*time.Second, func() error {
+			for shard := range placement.ShardID(m.shards) {
+				_, a := m.nodes["a"].Ownership(shard)
+				_, c := m.nodes["c"].Ownership(shard)
+				if a != nil && c != nil {
+					return fmt.Errorf("shard %d has none", shard)
+				}
+			}
+			return nil
+		})
+	})
+}
+
 // TestDrain stops every node of a cluster in turn after it has handed over: no
 // write fails and none has an unknown outcome.
 func TestDrain(t *testing.T) {

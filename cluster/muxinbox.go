@@ -189,7 +189,7 @@ func (p *raftPort) giveTicket(m *message, sender []byte) muxAnswer {
 	if p.mux.cfg.silent(p.group) {
 		return muxAnswer{refused: refusedSilent}
 	}
-	if !p.follows(leader, m.term) {
+	if p.mux.cfg.declines() || !p.follows(leader, m.term) {
 		return muxAnswer{refused: refusedTicket}
 	}
 	return muxAnswer{ok: true, term: m.term, number: p.tickets.give(m.term, leader, p.mux.cfg.clock())}

@@ -32,18 +32,19 @@ type peers struct {
 
 // peersConfig is what openPeers needs.
 type peersConfig struct {
-	network *Network
-	dir     *directory
-	start   uint64
-	hints   *hints
-	timeout time.Duration // of heartbeats
-	clock   func() time.Duration
-	changed func() // members have changed; must not block
-	silent  func(groupID) bool
-	answer  func(context.Context, peerRequest) peerAnswer
-	events  *Events
-	log     *slog.Logger
-	faults  faults
+	network  *Network
+	dir      *directory
+	start    uint64
+	hints    *hints
+	timeout  time.Duration // of heartbeats
+	clock    func() time.Duration
+	changed  func() // members have changed; must not block
+	silent   func(groupID) bool
+	declines func() bool
+	answer   func(context.Context, peerRequest) peerAnswer
+	events   *Events
+	log      *slog.Logger
+	faults   faults
 }
 
 // openPeers begins to gossip, to look for others and to take connections.
@@ -90,7 +91,7 @@ func (p *peers) changed() {
 func (p *peers) newMux(timeout time.Duration) *raftMux {
 	return newRaftMux(raftMuxConfig{
 		node: p.cfg.dir.identity.Name, directory: p.cfg.dir.id, timeout: timeout, dial: p.dial, clock: p.cfg.clock,
-		silent: p.cfg.silent, answer: p.cfg.answer, events: p.cfg.events, log: p.cfg.log, faults: p.cfg.faults,
+		silent: p.cfg.silent, declines: p.cfg.declines, answer: p.cfg.answer, events: p.cfg.events, log: p.cfg.log, faults: p.cfg.faults,
 	})
 }
 

@@ -58,6 +58,9 @@ type raftMuxConfig struct {
 	// answered now. It is called with locks held: it may read atomics, no more.
 	// nil: of none.
 	silent func(groupID) bool
+	// declines says that this node takes no leadership that others hand over. nil:
+	// it always does.
+	declines func() bool
 	// answer serves the calls of other nodes. nil: all are refused.
 	answer func(context.Context, peerRequest) peerAnswer
 	events *Events // nil: nobody wants to know
@@ -78,6 +81,9 @@ func newRaftMux(cfg raftMuxConfig) *raftMux {
 	}
 	if cfg.silent == nil {
 		cfg.silent = func(groupID) bool { return false }
+	}
+	if cfg.declines == nil {
+		cfg.declines = func() bool { return false }
 	}
 	if cfg.events == nil {
 		cfg.events = &Events{}

@@ -73,7 +73,9 @@ func (s *steward) stepAll(ctx context.Context, owned map[placement.ShardID]owned
 }
 
 // group puts the owner's report into the terms of placement. What is on a node that
-// drains does not count as ready for anything.
+// drains, or does not say whether it does, does not count as ready for anything: one
+// that stops is not asked any more once it has left the gossip, and its replicas
+// answer until the end.
 func (s *steward) group(t *table, r shardReport) placement.Group {
 	g := placement.Group{Leader: placement.ReplicaID(r.Leader), Busy: r.Busy}
 	for _, replica := range r.Replicas {
@@ -83,7 +85,7 @@ func (s *steward) group(t *table, r shardReport) placement.Group {
 		}
 		g.Replicas = append(g.Replicas, placement.Replica{
 			ID: placement.ReplicaID(replica.ID), Node: placement.NodeID(id.node), Voter: replica.Voter,
-			Healthy: replica.Healthy, CaughtUp: replica.CaughtUp && !s.draining[id.node] && !s.stopped[id.number], DiskLost: s.lost[id.number] || t.lost(r.Shard, id),
+			Healthy: replica.Healthy, CaughtUp: replica.CaughtUp && s.willing[id.node] && !s.stopped[id.number], DiskLost: s.lost[id.number] || t.lost(r.Shard, id),
 		})
 	}
 	return g

@@ -48,7 +48,7 @@ type steward struct {
 	fresh    map[uint64]bool      // numbers of replicas of which no owner has been told yet
 	lost     map[uint64]bool      // numbers of replicas that are no good any more
 	stopped  map[uint64]bool      // numbers of replicas that take part no more, but are whole
-	draining map[string]bool      // nodes that shall get no leadership
+	willing  map[string]bool      // nodes that say that they may get a leadership
 	at       look                 // the present one
 	placed   string               // the nodes over which the shards were spread last
 	said     map[placement.ShardID]placement.StepKind
@@ -314,13 +314,13 @@ func (s *steward) reports(ctx context.Context, alive map[string]bool) map[placem
 	}
 	clear(s.lost)
 	clear(s.stopped)
-	s.draining = make(map[string]bool)
+	s.willing = make(map[string]bool)
 	question := peerRequest{Owned: &s.at}
 	take := func(name string, answer peerAnswer) {
 		add(name, answer.Owned)
 		mu.Lock()
 		defer mu.Unlock()
-		s.draining[name] = answer.Draining
+		s.willing[name] = !answer.Draining
 		for _, number := range answer.Lost {
 			s.lost[number] = true
 		}
