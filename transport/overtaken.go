@@ -16,7 +16,15 @@ import (
 // up: the node that was asked can commit and release nothing any more, and what
 // it released before has had that long to arrive. A node that is frozen or cut
 // off says nothing itself, and its connections look healthy.
-const overtakenLook = 250 * time.Millisecond
+const (
+	overtakenLook = 250 * time.Millisecond
+	// overtakenLooks is how many looks in a row it takes.
+	overtakenLooks = 2
+	// doubtfulLooks is how many it takes if that owner was the guess already when
+	// another node was asked, which a call that is refused tries now and then. It may
+	// have been the guess that was wrong; but by then this node would know better.
+	doubtfulLooks = 16
+)
 
 // errOvertaken ends the wait for a node that is the owner no more.
 var errOvertaken = errors.New("transport: another node has become the owner meanwhile")
@@ -35,7 +43,7 @@ type overtaken struct {
 type sentCall struct {
 	object   actor.ID
 	node     string // that was asked
-	guess    Owner  // that there was when it was asked: as long as it stays it proves nothing
+	guess    Owner  // that there was when it was asked: as long as it stays it proves little
 	guessed  bool
 	cancel   context.CancelCauseFunc
 	replaced int // looks in a row at which there was another owner; look's own
@@ -72,11 +80,15 @@ func (o *overtaken) look() {
 	o.mu.Unlock()
 	for _, call := range waiting {
 		owner, ok, _ := o.resolver.Owner(call.object)
-		if !ok || !owner.Local && owner.Node == call.node || call.guessed && owner == call.guess {
+		if !ok || !owner.Local && owner.Node == call.node {
 			call.replaced = 0
 			continue
 		}
-		if call.replaced++; call.replaced >= 2 {
+		enough := overtakenLooks
+		if call.guessed && owner == call.guess {
+			enough = doubtfulLooks
+		}
+		if call.replaced++; call.replaced >= enough {
 			call.cancel(errOvertaken)
 		}
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -56,6 +57,27 @@ func TestCallOutlastsADoubtAboutItsOwner(t *testing.T) {
 		}
 		if resp, err := h.call(httptest.NewRequest("POST", "/", nil)); err != nil || resp.StatusCode != http.StatusNoContent {
 			t.Errorf("call = %v, %v, want 204", resp.StatusCode, err)
+		}
+	})
+}
+
+// A call that was refused asks other nodes too. If one of them is frozen it must
+// not wait for ever, though the owner that was known before stays the same.
+func TestCallToAFrozenBystanderEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHop(t)
+		h.owners.set(Owner{Node: "c"}, true)
+		o := &overtaken{resolver: h.owners}
+		ctx, done := o.watch(t.Context(), actor.ID{}, "b")
+		defer done()
+		began := time.Now()
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+			t.Fatal("it still waits after a minute")
+		}
+		if took := time.Since(began); !errors.Is(context.Cause(ctx), errOvertaken) || took < 8*overtakenLook || took > 5*time.Second {
+			t.Errorf("the call ended with %v after %v, want %v after some seconds", context.Cause(ctx), took, errOvertaken)
 		}
 	})
 }
