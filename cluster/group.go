@@ -82,6 +82,8 @@ type replicaPort interface {
 	// follower says of another replica whether it answers this leader, and the last
 	// entry of this leader's log that it is known to have.
 	follower(id raft.ServerID) (healthy bool, matched uint64)
+	// heard says when another replica last answered this leader.
+	heard(id raft.ServerID) time.Time
 	// courted says when another replica was last told that it would get this
 	// one's vote; zero: never.
 	courted() time.Time

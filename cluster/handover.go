@@ -27,6 +27,10 @@ func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
 	if to == g.me.serverID() {
 		return nil
 	}
+	to, err := g.reach(ctx, to)
+	if err != nil {
+		return err
+	}
 	h := &handover{to: to, answer: make(chan error, 1)}
 	select {
 	case g.handovers <- h:
@@ -42,6 +46,43 @@ func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
 		return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
 	}
 }
+
+// reachLook is how often reach looks.
+const reachLook = 5 * time.Millisecond
+
+// reach waits, while the ownership goes on, until the replica, or any voter if none
+// is named, has answered since the call and has all that the log had then. One that
+// answered a moment ago may have been restarted meanwhile: the shard would wait in
+// vain for its election, and take nothing for as long.
+func (g *group) reach(ctx context.Context, to raft.ServerID) (raft.ServerID, error) {
+	if g.port == nil {
+		return to, nil
+	}
+	last, began := g.raft.LastIndex(), time.Now()
+	limit := time.NewTimer(g.timeout)
+	defer limit.Stop()
+	ticker := time.NewTicker(reachLook)
+	defer ticker.Stop()
+	for {
+		for _, server := range g.raft.GetConfiguration().Configuration().Servers {
+			if server.Suffrage != raft.Voter || server.ID == g.me.serverID() || to != "" && server.ID != to {
+				continue
+			}
+			if _, matched := g.port.follower(server.ID); g.port.heard(server.ID).After(began) && matched >= last {
+				return server.ID, nil
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-limit.C:
+			return "", fmt.Errorf("cluster: hand over shard %d: %w", g.shard, errNotReached)
+		case <-ctx.Done():
+			return "", fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
+		}
+	}
+}
+
+var errNotReached = errors.New("no replica that could take it has answered and has the whole log")
 
 // handOverTo is handOver for who knows only the node.
 func (g *group) handOverTo(ctx context.Context, node string) error {

@@ -136,6 +136,16 @@ func (p *raftPort) follower(id raft.ServerID) (healthy bool, matched uint64) {
 	return time.Since(heard) < healthyTimeouts*p.mux.cfg.timeout, matched
 }
 
+// heard says when another replica last answered this leader; zero: not in this term.
+func (p *raftPort) heard(id raft.ServerID) time.Time {
+	hooks := p.hooks.Load()
+	if hooks == nil {
+		return time.Time{}
+	}
+	_, heard := p.progress.get(id, hooks.term())
+	return heard
+}
+
 // courted says when another replica was last told that it would get this one's
 // vote; zero: never.
 func (p *raftPort) courted() time.Time {

@@ -71,8 +71,9 @@ func TestQuorumHandOver(t *testing.T) {
 
 func first[A, B any](a A, _ B) A { return a }
 
-// TestQuorumHandOverFails: after a hand-over that failed there is a new ownership in
-// the same term, without a lease; proofs go by entries, and the next try succeeds.
+// TestQuorumHandOverFails: to a node that is not reached the shard is not handed over,
+// and its owner goes on. After a transfer that failed there is a new ownership in the
+// same term, without a lease; proofs go by entries, and the next try succeeds.
 func TestQuorumHandOverFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuorum(t, 3, 3, faults{})
@@ -84,6 +85,14 @@ func TestQuorumHandOverFails(t *testing.T) {
 		q.net.isolate(to.id.node, true)
 		if err := g.handOver(context.Background(), to.id.serverID()); err == nil {
 			t.Fatal("handOver to a node that cannot be reached = nil")
+		}
+		if number, err := g.ownership(); err != nil || number != before || g.confirm(number) != nil {
+			t.Errorf("ownership while nobody takes it = %d, %v, want %d, with a lease", number, err, before)
+		}
+		lost := &handover{to: to.id.serverID(), answer: make(chan error, 1)} // lost at the very moment
+		g.handovers <- lost
+		if err := <-lost.answer; err == nil {
+			t.Fatal("transfer to a node that cannot be reached = nil")
 		}
 		time.Sleep(100 * time.Millisecond)
 		number, err := g.ownership()
