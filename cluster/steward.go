@@ -44,14 +44,14 @@ type steward struct {
 	running sync.WaitGroup
 
 	// Owned by run.
-	gone     map[string]time.Time // nodes that are not alive, since when
-	fresh    map[uint64]bool      // numbers of replicas of which no owner has been told yet
-	lost     map[uint64]bool      // numbers of replicas that are no good any more
-	stopped  map[uint64]bool      // numbers of replicas that take part no more, but are whole
-	willing  map[string]bool      // nodes that say that they may get a leadership
-	at       look                 // the present one
-	placed   string               // the nodes over which the shards were spread last
-	said     map[placement.ShardID]placement.StepKind
+	gone    map[string]time.Time // nodes that are not alive, since when
+	fresh   map[uint64]bool      // numbers of replicas of which no owner has been told yet
+	lost    map[uint64]bool      // numbers of replicas that are no good any more
+	stopped map[uint64]bool      // numbers of replicas that take part no more, but are whole
+	willing map[string]bool      // nodes that say that they may get a leadership
+	at      look                 // the present one
+	placed  string               // the nodes over which the shards were spread last
+	said    map[placement.ShardID]placement.StepKind
 
 	mu       sync.Mutex // guards the following field
 	progress Moves
