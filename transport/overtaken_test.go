@@ -71,9 +71,11 @@ func TestCallToAFrozenBystanderEnds(t *testing.T) {
 		ctx, done := o.watch(t.Context(), actor.ID{}, "b")
 		defer done()
 		began := time.Now()
+		limit := time.NewTimer(time.Minute)
+		defer limit.Stop()
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Minute):
+		case <-limit.C:
 			t.Fatal("it still waits after a minute")
 		}
 		if took := time.Since(began); !errors.Is(context.Cause(ctx), errOvertaken) || took < 8*overtakenLook || took > 5*time.Second {

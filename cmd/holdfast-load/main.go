@@ -40,7 +40,7 @@ func exitCode(err error) int {
 
 // onlyNoticed says whether nothing worse is among joined errors.
 func onlyNoticed(err error) bool {
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what is wrapped otherwise is one error
+	if all, ok := err.(interface{ Unwrap() []error }); ok { // what is wrapped otherwise is one error
 		return !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !onlyNoticed(err) })
 	}
 	_, noticed := errors.AsType[*noticedError](err)
