@@ -97,8 +97,8 @@ func (g *group) handOverTo(ctx context.Context, node string) error {
 	return fmt.Errorf("cluster: hand over shard %d: node %q has no voter of it", g.shard, node)
 }
 
-// giveAway hands over to whoever takes it: the voter that has most, or, if that one
-// drains too, or does not answer, another. Not to own the shard is no error.
+// giveAway hands over to whoever takes it: the first voter that is reached, or, if
+// that one drains too, another. Not to own the shard is no error.
 func (g *group) giveAway(ctx context.Context) error {
 	err := g.handOver(ctx, "")
 	for _, server := range g.raft.GetConfiguration().Configuration().Servers {

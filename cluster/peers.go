@@ -40,7 +40,7 @@ type peersConfig struct {
 	clock    func() time.Duration
 	changed  func() // members have changed; must not block
 	silent   func(groupID) bool
-	declines func() bool
+	declines func() bool // whether this node takes no leadership that is handed over
 	answer   func(context.Context, peerRequest) peerAnswer
 	events   *Events
 	log      *slog.Logger

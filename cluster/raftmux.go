@@ -59,7 +59,7 @@ type raftMuxConfig struct {
 	// nil: of none.
 	silent func(groupID) bool
 	// declines says that this node takes no leadership that others hand over. nil:
-	// it always does.
+	// it takes all.
 	declines func() bool
 	// answer serves the calls of other nodes. nil: all are refused.
 	answer func(context.Context, peerRequest) peerAnswer
