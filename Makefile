@@ -56,7 +56,7 @@ kill: ## SIGKILL the real binary under load, KILLS times
 
 .PHONY: failover
 failover: ## SIGKILL and SIGSTOP nodes of a cluster of real processes under load, ROUNDS times
-	$(GO) test -count=1 -timeout=60m -run=TestFailover ./cmd/holdfast -failovers=$(ROUNDS) -v
+	$(GO) test -count=1 -timeout=60m -parallel=1 -run=TestFailover ./cmd/holdfast -failovers=$(ROUNDS) -v
 
 .PHONY: sim
 sim: ## play with whole clusters in virtual time: SEEDS seeds, from SEED on

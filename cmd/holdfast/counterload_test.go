@@ -22,7 +22,7 @@ import (
 // Size of a counterLoad.
 const (
 	loadObjects = 200
-	loadPace    = 100 * time.Millisecond // of each object's client
+	loadPace    = 250 * time.Millisecond // of each object's client: two cores bear twice as many, also while nodes start
 	loadShards  = 32
 )
 
@@ -61,8 +61,15 @@ func startCounterLoad(t *testing.T, c *processCluster) *counterLoad {
 	return l
 }
 
-// write increments one object until ctx ends.
+// write increments one object until ctx ends. The clients take turns: in step, each
+// would wait for all others, which would look like the pause of a shard.
 func (l *counterLoad) write(ctx context.Context, object string, turn int) {
+	myTurn := time.NewTimer(loadPace * time.Duration(turn) / loadObjects)
+	defer myTurn.Stop()
+	select {
+	case <-myTurn.C:
+	case <-ctx.Done():
+	}
 	pace := time.NewTicker(loadPace)
 	defer pace.Stop()
 	for ; ctx.Err() == nil; turn++ {

@@ -68,7 +68,7 @@ func (f *failover) round(how failure, victim int) {
 	case <-f.firsts.done():
 	case <-limit.C:
 		_, missing := f.firsts.state()
-		f.t.Fatalf("a minute after %s of node %d these shards take no write: %v", how.name, victim+1, missing)
+		f.t.Fatalf("a minute after %s of node %d these shards take no write: %v\n%s", how.name, victim+1, missing, f.cluster.words(victim))
 	}
 	took, _ := f.firsts.state()
 	f.gaps = append(f.gaps, took...)

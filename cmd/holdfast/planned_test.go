@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -16,7 +18,7 @@ func TestRollingRestart(t *testing.T) {
 	}
 	l := startCounterLoad(t, startProcesses(t, 3, "--shards", fmt.Sprint(loadShards)))
 	l.planned.Store(true)
-	var pauses []time.Duration
+	var pauses, others []time.Duration
 	for i := range l.cluster.nodes {
 		l.enter(i)
 		moving := l.settled(3, i)
@@ -24,29 +26,25 @@ func TestRollingRestart(t *testing.T) {
 		if code := l.cluster.nodes[i].stop(t, syscall.SIGTERM); code != 0 {
 			t.Errorf("exit code of node %d after SIGTERM = %d, want 0\n%s", i+1, code, l.cluster.nodes[i].stderr)
 		}
-		pauses = append(pauses, l.slowest(moving, began)...)
+		pauses = append(pauses, l.slowest(began, func(shard int) bool { return slices.Contains(moving, shard) })...)
+		others = append(others, l.slowest(began, func(shard int) bool { return !slices.Contains(moving, shard) })...)
 		l.cluster.start(t, i)
 		l.settled(3, -1)
 	}
 	l.stop()
-	t.Logf("slowest write of each shard while it moved away: %s; %d writes", summary(pauses), len(l.history.Copy()))
+	t.Logf("slowest write of each shard while a node stopped: of those that moved %s; of the others %s; %d writes", summary(pauses), summary(others), len(l.history.Copy()))
 }
 
-// slowest gives the longest write of each of the shards that had not ended at a
-// moment; it waits until those under way have.
-func (l *counterLoad) slowest(shards []int, since time.Time) []time.Duration {
+// slowest gives the longest of the writes of each shard that had not ended at a
+// moment, for the shards of one kind.
+func (l *counterLoad) slowest(since time.Time, kind func(shard int) bool) []time.Duration {
 	longest := make(map[int]time.Duration)
 	for _, w := range l.history.Copy() {
-		if w.Acknowledged() && w.Ended.After(since) {
-			shard := shardOfHex(w.Object)
+		if shard := shardOfHex(w.Object); w.Acknowledged() && w.Ended.After(since) && kind(shard) {
 			longest[shard] = max(longest[shard], w.Ended.Sub(w.Begun))
 		}
 	}
-	var all []time.Duration
-	for _, shard := range shards {
-		all = append(all, longest[shard])
-	}
-	return all
+	return slices.Collect(maps.Values(longest))
 }
 
 // A cluster grows from one node to three and five, and shrinks to three again,

@@ -87,6 +87,17 @@ func (c *processCluster) url(i int) string {
 	return "http://" + c.args[i][slices.Index(c.args[i], "--http")+1]
 }
 
+// words gives what the nodes but one have logged.
+func (c *processCluster) words(except int) string {
+	var words strings.Builder
+	for i, p := range c.nodes {
+		if i != except && p != nil {
+			fmt.Fprintf(&words, "node %d:\n%s\n", i+1, p.stderr)
+		}
+	}
+	return words.String()
+}
+
 // addresses puts the nodes' addresses in place of those of `make cluster`.
 func (c *processCluster) addresses() *strings.Replacer {
 	var pairs []string
