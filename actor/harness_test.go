@@ -228,9 +228,10 @@ func (d *diary) want(t *testing.T, want string) {
 // door is a place where goroutines wait until a test opens it. Unlike a channel
 // it may be made outside of the bubble.
 type door struct {
-	mu   sync.Mutex
-	cond sync.Cond
-	pass bool
+	mu     sync.Mutex
+	cond   sync.Cond
+	pass   bool
+	opened int // times
 }
 
 func newDoor() *door {
@@ -242,15 +243,17 @@ func newDoor() *door {
 func (d *door) wait() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for !d.pass {
+	for before := d.opened; !d.pass && d.opened == before; {
 		d.cond.Wait()
 	}
 }
 
+// open lets those pass who wait, even if the door is shut before they look again.
 func (d *door) open() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.pass = true
+	d.opened++
 	d.cond.Broadcast()
 }
 
