@@ -21,6 +21,9 @@ func (h *Host) Dispatch(w http.ResponseWriter, r *http.Request, target Target, s
 		return h.refused(ErrClosing)
 	}
 	ownership, err := h.admit(target)
+	if _, fromObject := PlaceOf(r.Context()); err == nil && !fromObject && h.isLeaving(target.ID) {
+		err = ErrNotOwner
+	}
 	if err != nil {
 		return h.refused(err)
 	}

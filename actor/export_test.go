@@ -19,6 +19,9 @@ func (s *Store) Keys() (n int, err error) {
 // WrapCommitter puts something between a host that is idle and its committer.
 func (h *Host) WrapCommitter(wrap func(Committer) Committer) { h.committer = wrap(h.committer) }
 
+// Shard gives the shard of an object.
+func (h *Host) Shard(object ID) uint32 { return h.shardOf(object) }
+
 // Disown has the host lose one object, as SetOwnership does for those of a shard.
 func (h *Host) Disown(object ID) {
 	h.mu.Lock()

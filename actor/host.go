@@ -92,10 +92,11 @@ type Host struct {
 
 	mu      sync.Mutex // guards the following fields
 	table   map[ID]*activation
-	lru     lruEntry // root of the order of use
-	closing bool     // Close was called
-	ending  bool     // no activation may start any more
-	quiet   signal   // pending fell to 0
+	lru     lruEntry            // root of the order of use
+	closing bool                // Close was called
+	ending  bool                // no activation may start any more
+	leaving map[uint32]struct{} // shards that are about to be given away
+	quiet   signal              // pending fell to 0
 }
 
 // NewHost starts a host. It owns no shard until SetOwnership says so.
@@ -106,6 +107,7 @@ func NewHost(cfg Config) (*Host, error) {
 		idleTimeout: cfg.IdleTimeout, maxActivations: cfg.MaxActivations, maxBytes: cfg.MaxBytes,
 		events: &eventSink{cfg.Events}, gateways: newGateways(cfg.GatewayOver),
 		began: time.Now(), closed: make(chan struct{}), wake: make(chan struct{}, 1), pulse: make(chan struct{}), table: make(map[ID]*activation),
+		leaving: make(map[uint32]struct{}),
 	}
 	h.quarantines, h.ailment.tell, h.fault, h.alone = newQuarantines(), cfg.Ailing, cfg.fault, cfg.Alone
 	if len(cfg.Secret) != IDSecretBytes {
@@ -170,6 +172,7 @@ func (h *Host) IDs(class string) (IDSource, bool) {
 // any more. Activations under an older number are lost.
 func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	h.mu.Lock()
+	delete(h.leaving, shard)
 	var old []*activation
 	for id, act := range h.table {
 		if act.ownership != ownership && h.shardOf(id) == shard {

@@ -344,3 +344,27 @@ func TestAnOutputOfATransactionThatWasUndone(t *testing.T) {
 		wantReceived(t, socket, "anyway")
 	})
 }
+
+// An answer that is written at once leaves at once, with its length, however large
+// it is: in parts, the last of them could lose the ownership after the first has left.
+func TestALargeAnswerLeavesAtOnce(t *testing.T) {
+	const size = 1 << 20
+	class := behavior{serve: routes{"/": func(s *actor.State, w http.ResponseWriter, r *http.Request) error {
+		if err := s.Storage().Put(r.Context(), "k", nil); err != nil {
+			return err
+		}
+		_, err := w.Write(make([]byte, size))
+		return err
+	}}.serve}.class()
+	inBubble(t, class, func(b *bubble) {
+		b.Committer.HoldProofs() // the write is one, and a further part would need another
+		call := b.begin("/", "")
+		synctest.Wait()
+		want(t, "the call is over", call.Over(), true)
+		b.Committer.ReleaseProofs()
+		resp, body, err := call.Wait()
+		if err != nil || len(body) != size || resp.Header.Get("Content-Length") != fmt.Sprint(size) {
+			t.Errorf("answer = %d bytes of %d, %v, header %v, want all of them with their length", len(body), size, err, resp.Header)
+		}
+	})
+}

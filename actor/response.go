@@ -46,8 +46,9 @@ func (w *responseWriter) WriteHeader(status int) {
 	w.status, w.sent = status, w.header.Clone()
 }
 
-// Write gathers a piece of the body. When the buffer is full it is flushed,
-// which is an outside wait if the caller is slow.
+// Write gathers a piece of the body. When the buffer would run over, what it holds
+// is flushed first, which is an outside wait if the caller is slow: so an answer
+// that is written at once leaves at once, however large it is.
 func (w *responseWriter) Write(p []byte) (int, error) {
 	w.act.mu.Lock()
 	ev, err := w.act.enterLocked(w.ctx)
@@ -65,15 +66,13 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	if ev.key != nil && len(w.buffer)+len(p) > MaxKeyedAnswerBytes {
 		return 0, w.tooLarge()
 	}
-	w.buffer = append(w.buffer, p...)
-	if ev.key != nil {
-		return len(p), nil
-	}
-	if len(w.buffer) >= answerBufferBytes && ev.tx == 0 { // a transaction keeps its batch open
+	over := len(w.buffer) > 0 && len(w.buffer)+len(p) > answerBufferBytes
+	if over && ev.key == nil && ev.tx == 0 { // a transaction keeps its batch open
 		if err := w.FlushError(); err != nil {
 			return 0, err
 		}
 	}
+	w.buffer = append(w.buffer, p...)
 	return len(p), nil
 }
 

@@ -30,6 +30,8 @@ const (
 	FaultEagerReplay
 	// FaultForgotten does not send again what a client missed that resumes its session.
 	FaultForgotten
+	// FaultRude has Leave wait for nothing.
+	FaultRude
 )
 
 // WithFault gives the configuration of a host that makes that mistake; 0 is none.

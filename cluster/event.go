@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"time"
 
 	"github.com/holdfast-dev/holdfast/placement"
@@ -9,7 +10,7 @@ import (
 // Events tells what happens in a node, for metrics, logs and whoever follows
 // ownership. Each function may be nil. They are called from the goroutines that
 // do the work: they must not block and must not call the Node, except that
-// OwnershipChanged and HandingOver may.
+// OwnershipChanged and HandingOver may, and Leaving may do both.
 type Events struct {
 	// OwnershipChanged is called with the new ownership's number when it begins,
 	// and with 0 when it is over and every proposal made under it has its answer.
@@ -17,6 +18,11 @@ type Events struct {
 	OwnershipChanged func(shard placement.ShardID, ownership uint64)
 	// OwnershipEnded is called just before OwnershipChanged with 0, and says why.
 	OwnershipEnded func(shard placement.ShardID, cause OwnershipEnd)
+	// Leaving is called when this node is about to give a shard to another, and
+	// returns when what is under way there has ended, or when ctx ends: the ownership
+	// goes on until then. Staying is called if it goes on after that, too.
+	Leaving func(ctx context.Context, shard placement.ShardID)
+	Staying func(shard placement.ShardID)
 	// HandingOver is called just before an ownership ends because this node gives
 	// the shard to another. What is proposed before it returns is still committed first.
 	HandingOver func(shard placement.ShardID)
@@ -80,6 +86,18 @@ func (e *Events) ownershipEnded(shard placement.ShardID, cause OwnershipEnd) {
 func (e *Events) ownershipChanged(shard placement.ShardID, ownership uint64) {
 	if e.OwnershipChanged != nil {
 		e.OwnershipChanged(shard, ownership)
+	}
+}
+
+func (e *Events) leaving(ctx context.Context, shard placement.ShardID) {
+	if e.Leaving != nil {
+		e.Leaving(ctx, shard)
+	}
+}
+
+func (e *Events) staying(shard placement.ShardID) {
+	if e.Staying != nil {
+		e.Staying(shard)
 	}
 }
 

@@ -15,8 +15,8 @@ type handover struct {
 	answer chan error    // one slot
 }
 
-// handOver makes another voter the leader, and by that the owner. Everything that
-// was taken is proposed and answered first; then the ownership ends, and the lease
+// handOver makes another voter the leader, and by that the owner. What is under way
+// may end before, and everything that was taken is proposed and answered; then the ownership ends, and the lease
 // with it. If the transfer fails the shard gets a new ownership here, whose term has
 // no lease any more: see prove. The error is ErrNotOwner if this replica does not
 // own the shard.
@@ -31,12 +31,14 @@ func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
 	if err != nil {
 		return err
 	}
+	g.events.leaving(ctx, g.shard)
 	h := &handover{to: to, answer: make(chan error, 1)}
 	select {
 	case g.handovers <- h:
 	case <-g.ended:
 		return ErrNotOwner
 	case <-ctx.Done():
+		g.events.staying(g.shard)
 		return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
 	}
 	select {

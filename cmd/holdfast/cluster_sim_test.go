@@ -120,6 +120,7 @@ func (s *simulation) classesOf(node string) map[string]actor.Class {
 	all["Bomb"] = newBomb()
 	all["Room"] = actor.Class{New: newRoom}
 	all["Pair"] = actor.Class{New: newPair}
+	all["Errand"] = actor.Class{New: newErrand}
 	return all
 }
 
