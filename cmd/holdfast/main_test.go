@@ -19,7 +19,7 @@ var kills = flag.Int("kills", 3, "how often TestKill kills the node")
 var failovers = flag.Int("failovers", 3, "how often TestFailover kills a node; it freezes one a third as often")
 
 // sockets is how many TestSocketsOutliveTheOwner opens; `make sockets` asks for more.
-var sockets = flag.Int("sockets", 100, "how many sockets TestSocketsOutliveTheOwner opens")
+var sockets = flag.Int("sockets", 50, "how many sockets TestSocketsOutliveTheOwner opens")
 
 // planned runs the tests in which nothing happens that a client may notice. They
 // fail on a machine that is too busy for nodes to keep their leaderships.

@@ -10,17 +10,6 @@ import (
 	"github.com/holdfast-dev/holdfast/objects/suite"
 )
 
-// The classes, over real sockets and a real disk.
-func TestSuiteOnLoopback(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long; in a bubble the same cases run")
-	}
-	t.Parallel()
-	m := newMachine(t)
-	m.start()
-	suite.Run(t, suite.Target{URL: func() string { return m.url }, Restart: m.restart})
-}
-
 // The classes, served by the binary as users run it.
 func TestSuiteOnBinary(t *testing.T) {
 	t.Parallel()
