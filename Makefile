@@ -60,7 +60,7 @@ failover: ## SIGKILL and SIGSTOP nodes of a cluster of real processes under load
 
 .PHONY: sim
 sim: ## play with whole clusters in virtual time: SEEDS seeds, from SEED on
-	$(GO) test -count=1 -timeout=60m -run='TestCluster(Seeds|Scenes|Catches|Growth)' ./cmd/holdfast -seeds=$(SEEDS) -seed=$(SEED)
+	$(GO) test -count=1 -timeout=60m -run='TestCluster(Seeds|Scenes|Catches|Growth)|TestSuiteOnCluster' ./cmd/holdfast -days -seeds=$(SEEDS) -seed=$(SEED)
 
 .PHONY: sockets
 sockets: ## kill and freeze the owner of rooms with 1,000 sockets at other nodes

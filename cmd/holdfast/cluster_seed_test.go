@@ -13,6 +13,7 @@ import (
 var (
 	simSeeds = flag.Int("seeds", 12, "how many seeds the simulations of clusters run")
 	simFirst = flag.Uint64("seed", 0, "the first seed of the simulations of clusters")
+	days     = flag.Bool("days", false, "run the suite's cases in which days pass on clusters, too")
 )
 
 // growthEvery is how many seeds there are for one that plays with a growing cluster.

@@ -11,8 +11,8 @@ import (
 )
 
 // The classes on three nodes, a cluster and a bubble for each case. Every
-// request goes to any of the nodes. Where days must pass the cluster is one with
-// a long heartbeat time-out, which takes longer to form.
+// request goes to any of the nodes. Where days must pass, which they do only if
+// asked for, the cluster is one with a long heartbeat time-out.
 func TestSuiteOnCluster(t *testing.T) {
 	t.Parallel()
 	for _, c := range suite.Cases() {
@@ -21,7 +21,7 @@ func TestSuiteOnCluster(t *testing.T) {
 			if testing.Short() || underRace {
 				t.Skip("a cluster for each case takes long here")
 			}
-			if needsTime := runOnCluster(t, c, 0, nil); needsTime {
+			if needsTime := runOnCluster(t, c, 0, nil); needsTime && *days {
 				runOnCluster(t, c, 10*time.Minute, time.Sleep)
 			}
 		})
