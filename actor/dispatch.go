@@ -20,10 +20,12 @@ func (h *Host) Dispatch(w http.ResponseWriter, r *http.Request, target Target, s
 	if h.isClosing() {
 		return h.refused(ErrClosing)
 	}
-	ownership, err := h.admit(target)
-	if _, fromObject := PlaceOf(r.Context()); err == nil && !fromObject && h.isLeaving(target.ID) {
-		err = ErrNotOwner
+	if _, fromObject := PlaceOf(r.Context()); !fromObject {
+		if err := h.awaitLeave(r, target.ID); err != nil {
+			return err
+		}
 	}
+	ownership, err := h.admit(target)
 	if err != nil {
 		return h.refused(err)
 	}

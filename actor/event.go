@@ -66,6 +66,10 @@ func (ev *event) fateLocked(cause error) error {
 	}
 }
 
+// fromClient says whether the event is a client's call: those of other objects are
+// posted under an ownership, unless the node is a cluster by itself.
+func (ev *event) fromClient() bool { return ev.kind == EventRequest && ev.under == 0 }
+
 type eventKey struct{}
 
 // eventContext names its event. It ends with the activation, not with the

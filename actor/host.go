@@ -83,7 +83,8 @@ type Host struct {
 	fault          Fault // 0, but for tests
 	alone          bool
 
-	asleep hibernated
+	asleep  hibernated
+	leaving leaving
 
 	bytes   atomic.Int64  // held by bodies, messages, batches and frames under way
 	stubs   atomic.Uint64 // number of the last stub
@@ -92,11 +93,10 @@ type Host struct {
 
 	mu      sync.Mutex // guards the following fields
 	table   map[ID]*activation
-	lru     lruEntry            // root of the order of use
-	closing bool                // Close was called
-	ending  bool                // no activation may start any more
-	leaving map[uint32]struct{} // shards that are about to be given away
-	quiet   signal              // pending fell to 0
+	lru     lruEntry // root of the order of use
+	closing bool     // Close was called
+	ending  bool     // no activation may start any more
+	quiet   signal   // pending fell to 0
 }
 
 // NewHost starts a host. It owns no shard until SetOwnership says so.
@@ -107,7 +107,7 @@ func NewHost(cfg Config) (*Host, error) {
 		idleTimeout: cfg.IdleTimeout, maxActivations: cfg.MaxActivations, maxBytes: cfg.MaxBytes,
 		events: &eventSink{cfg.Events}, gateways: newGateways(cfg.GatewayOver),
 		began: time.Now(), closed: make(chan struct{}), wake: make(chan struct{}, 1), pulse: make(chan struct{}), table: make(map[ID]*activation),
-		leaving: make(map[uint32]struct{}),
+		leaving: leaving{over: make(map[uint32]chan struct{})},
 	}
 	h.quarantines, h.ailment.tell, h.fault, h.alone = newQuarantines(), cfg.Ailing, cfg.fault, cfg.Alone
 	if len(cfg.Secret) != IDSecretBytes {
@@ -172,7 +172,6 @@ func (h *Host) IDs(class string) (IDSource, bool) {
 // any more. Activations under an older number are lost.
 func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	h.mu.Lock()
-	delete(h.leaving, shard)
 	var old []*activation
 	for id, act := range h.table {
 		if act.ownership != ownership && h.shardOf(id) == shard {
@@ -186,6 +185,7 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	h.mu.Lock()
 	h.asleep.forget(shard) // when none of the old ones can be evicted any more
 	h.mu.Unlock()
+	h.leaving.end(shard)
 	h.clock.times.own(shard, ownership != 0)
 	h.keySweeper.times.own(shard, ownership != 0)
 	h.gateways.tellEnded(func(id ID) bool { return h.shardOf(id) == shard })
@@ -265,6 +265,9 @@ func (h *Host) activation(target Target, first *event) (act *activation, posted 
 	ownership, err := h.committer.Ownership(target.ID)
 	if err == nil && first != nil && first.under != 0 && first.under != ownership {
 		err = ErrNotOwner
+	}
+	if err == nil && first != nil && first.fromClient() && h.leaving.of(h, target.ID) != nil {
+		err = ErrNotOwner // its body took its time
 	}
 	if err == nil && (first == nil || first.kind != EventPardon) {
 		err = h.quarantines.check(target.ID)

@@ -2,7 +2,10 @@ package actor
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,59 +18,107 @@ const (
 	leaveLook = 2 * time.Millisecond
 )
 
+// leaving is which shards the node is about to give away.
+type leaving struct {
+	count atomic.Int32 // of shards: there are none, as a rule
+
+	mu   sync.Mutex               // guards over; may be taken with host.mu held
+	over map[uint32]chan struct{} // closed when the shard is given away, or not to be any more
+}
+
+func (l *leaving) begin(shard uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over[shard] == nil {
+		l.over[shard] = make(chan struct{})
+		l.count.Add(1)
+	}
+}
+
+func (l *leaving) end(shard uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if over := l.over[shard]; over != nil {
+		close(over)
+		delete(l.over, shard)
+		l.count.Add(-1)
+	}
+}
+
+// of gives the channel of an object's shard; nil: the shard stays.
+func (l *leaving) of(h *Host, object ID) (over <-chan struct{}) {
+	if l.count.Load() == 0 {
+		return nil
+	}
+	shard := h.shardOf(object)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over[shard]
+}
+
 // Leave is called before this node gives a shard to another by its own choice: what
-// runs by then would be cut off. Calls that arrive from now on are refused with
-// ErrNotOwner, so that they wait for the next owner, but for those that events of
-// other objects make, for whose end somebody may wait here. It returns when what was
-// under way is over and its outputs have left, except for what takes longer than a
-// second, or when ctx ends. Stay, or the next SetOwnership, ends the refusals.
+// runs by then would be cut off. From now on calls of clients wait until the shard is
+// given away, and are refused then; those of other objects do not, since somebody may
+// wait here for what they answer. It returns when what was under way is over and its
+// outputs have left, except for what takes longer than a second, or when ctx ends.
+// Stay, or the next SetOwnership, ends the wait of calls.
 func (h *Host) Leave(ctx context.Context, shard uint32) {
 	ctx, cancel := context.WithTimeout(ctx, leaveWait)
 	defer cancel()
 	began := time.Now()
-	var busy []*activation
-	h.mu.Lock()
-	h.leaving[shard] = struct{}{}
-	for id, act := range h.table {
-		if h.shardOf(id) == shard {
-			busy = append(busy, act)
-		}
-	}
-	h.mu.Unlock()
+	h.leaving.begin(shard)
 	if h.fault == FaultRude {
 		return
 	}
 	look := time.NewTicker(leaveLook)
 	defer look.Stop()
-	for {
-		busy = slices.DeleteFunc(busy, func(act *activation) bool { return !act.busy(began) })
-		if len(busy) == 0 {
-			return
-		}
+	for busy := h.busy(shard, began); len(busy) > 0; {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
 			return
 		}
+		busy = slices.DeleteFunc(busy, func(act *activation) bool { return !act.busy(began) })
+		if len(busy) == 0 { // but meanwhile others may have become so
+			busy = h.busy(shard, began)
+		}
 	}
 }
 
 // Stay takes Leave back: the shard was not given away.
-func (h *Host) Stay(shard uint32) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.leaving, shard)
+func (h *Host) Stay(shard uint32) { h.leaving.end(shard) }
+
+// awaitLeave has a client's call wait while its object's shard is left.
+func (h *Host) awaitLeave(r *http.Request, object ID) error {
+	over := h.leaving.of(h, object)
+	if over == nil {
+		return nil
+	}
+	select {
+	case <-over:
+		return nil
+	case <-h.closed:
+		return h.refused(ErrClosing)
+	case <-r.Context().Done():
+		return ErrCallerLeft
+	}
 }
 
-func (h *Host) isLeaving(object ID) bool {
+// busy gives the activations of a shard in which something is under way.
+func (h *Host) busy(shard uint32, leaving time.Time) []*activation {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, leaving := h.leaving[h.shardOf(object)]
-	return leaving
+	var all []*activation
+	for id, act := range h.table {
+		if h.shardOf(id) == shard {
+			all = append(all, act)
+		}
+	}
+	h.mu.Unlock()
+	return slices.DeleteFunc(all, func(act *activation) bool { return !act.busy(leaving) })
 }
 
 // busy says whether something is under way that a Leave which began at that moment
-// waits for: calls, because no new ones come, and of the rest what ran by then.
+// waits for: calls, because clients make no new ones, and of the rest what ran by then.
 func (act *activation) busy(leaving time.Time) bool {
 	act.mu.Lock()
 	defer act.mu.Unlock()
@@ -77,5 +128,6 @@ func (act *activation) busy(leaving time.Time) bool {
 		return young && (ev.kind == EventRequest || ev.kind != EventTask && ev.began.Before(leaving))
 	}
 	return slices.ContainsFunc(act.open, waits) ||
+		slices.ContainsFunc(act.waiting.items[act.waiting.head:], func(ev *event) bool { return ev.kind == EventRequest }) ||
 		slices.ContainsFunc(act.outputs.items[act.outputs.head:], func(o output) bool { return waits(o.ev) })
 }

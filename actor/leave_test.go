@@ -2,7 +2,10 @@ package actor_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,13 +70,102 @@ func TestLeave(t *testing.T) {
 				}
 				synctest.Wait()
 				want(t, "the call is over", call.Over(), tt.path != "/outside?for=1h")
-				b.wantErr(b.begin("/", ""), "a call after Leave", actor.ErrNotOwner)
-				b.Host.Stay(b.Host.Shard(b.thing.ID))
-				b.wantBody(b.begin("/", ""), "a call after Stay", "")
-				b.leave(b.t.Context())
-				b.Committer.NextOwnership()
-				b.Host.SetOwnership(b.Host.Shard(b.thing.ID), 2)
-				b.wantBody(b.begin("/", ""), "a call under the next ownership", "")
+			})
+		})
+	}
+}
+
+// Calls of clients wait while their shard is left, and share its fate.
+func TestCallsWaitForLeave(t *testing.T) {
+	inBubble(t, handler(func(*actor.State, http.ResponseWriter, *http.Request) {}), func(b *bubble) {
+		shard := b.Host.Shard(b.thing.ID)
+		for _, tt := range []struct {
+			end  string
+			do   func()
+			want error
+		}{
+			{"the shard stays", func() { b.Host.Stay(shard) }, nil},
+			{"it has a new ownership here", func() { b.Committer.NextOwnership(); b.Host.SetOwnership(shard, 2) }, nil},
+			{"it is given away", func() { b.Committer.Refuse(actor.ErrNotOwner); b.Host.SetOwnership(shard, 0) }, actor.ErrNotOwner},
+		} {
+			b.leave(b.t.Context())
+			ctx, leave := context.WithCancel(b.t.Context())
+			left := b.BeginRequest(b.thing, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+			waits := b.begin("/", "")
+			want(t, "a call is over before "+tt.end, waits.Over(), false)
+			leave()
+			b.wantErr(left, "a call whose client leaves", actor.ErrCallerLeft)
+			tt.do()
+			b.wantErr(waits, "a call after "+tt.end, tt.want)
+		}
+		b.Committer.Refuse(nil)
+		b.leave(b.t.Context())
+		waits := b.begin("/", "")
+		b.Stop()
+		b.wantErr(waits, "a call when the node stops", actor.ErrClosing)
+	})
+}
+
+// sibling gives an object whose shard is that of "a", or is not.
+func (b *bubble) sibling(same bool) actor.Target {
+	b.t.Helper()
+	for i := range 1000 {
+		target := b.Target("Thing", fmt.Sprint("sibling", i))
+		if (b.Host.Shard(target.ID) == b.Host.Shard(b.thing.ID)) == same {
+			return target
+		}
+	}
+	b.t.Fatal("all objects are of one shard, or none are")
+	return actor.Target{}
+}
+
+// What begins while Leave waits is waited for, too: a call that was queued, and one
+// of another object. A client whose body comes late is refused.
+func TestLeaveLooksAgain(t *testing.T) {
+	const run = 200 * time.Millisecond
+	var callee string
+	class := behavior{serve: routes{
+		"/run": func(*actor.State, http.ResponseWriter, *http.Request) error { sleep(run); return nil },
+		"/ask": func(s *actor.State, _ http.ResponseWriter, r *http.Request) error {
+			sleep(run / 2)
+			_, err := stub(t, s, callee).Do(r.Context(), request("GET", "/run", nil))
+			return err
+		},
+	}.serve}.class()
+	for _, tt := range []struct {
+		name  string
+		begin func(b *bubble) []*actortest.Call
+		took  time.Duration
+	}{
+		{"a queued call", func(b *bubble) []*actortest.Call {
+			return []*actortest.Call{b.begin("/run", ""), b.begin("/run", "")}
+		}, 2 * run},
+		{"a call of an object of another shard", func(b *bubble) []*actortest.Call {
+			callee = b.sibling(true).Name
+			return []*actortest.Call{b.begin("/run", ""), b.Begin(b.sibling(false), http.MethodPost, "/ask", "")}
+		}, run/2 + run},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, class, func(b *bubble) {
+				b.Host.Route(struct{ actor.Router }{b.Host}) // as if there were others
+				calls := tt.begin(b)
+				body, late := io.Pipe()
+				r := httptest.NewRequestWithContext(b.t.Context(), http.MethodPost, "/run", body)
+				r.ContentLength = 1
+				slow := b.BeginRequest(b.sibling(true), r)
+				synctest.Wait()
+				go func() {
+					sleep(run / 4)
+					_, _ = late.Write([]byte("x"))
+					late.Close()
+				}()
+				if took := b.leave(b.t.Context()); took < tt.took || took > tt.took+5*time.Millisecond {
+					t.Errorf("Leave took %v, want %v", took, tt.took)
+				}
+				for i, call := range calls {
+					b.wantBody(call, fmt.Sprint("call ", i), "")
+				}
+				b.wantErr(slow, "a call whose body comes late", actor.ErrNotOwner)
 			})
 		})
 	}

@@ -35,7 +35,7 @@ const (
 	maxMailboxEvents  = 1024
 	maxMailboxBytes   = 16 << 20
 	bodyBytes         = 1 << 20   // read before the event starts
-	answerBufferBytes = 64 << 10  // written by a handler before the answer is flushed
+	answerBufferBytes = 64 << 10  // of an answer; what would run over is flushed
 	answerQueueBytes  = 256 << 10 // flushed and not yet taken by the client; then the handler waits
 	maxAlarmRuns      = 256       // alarm runs under way on one node
 )

@@ -10,7 +10,7 @@ import (
 
 // responseWriter is what a handler writes its answer to. What it writes is
 // gathered, and leaves through the output gate: at the end of the event, or in
-// pieces when the handler flushes or the buffer is full.
+// pieces when the handler flushes or the buffer would run over.
 type responseWriter struct {
 	// Fixed.
 	act     *activation
@@ -47,8 +47,9 @@ func (w *responseWriter) WriteHeader(status int) {
 }
 
 // Write gathers a piece of the body. When the buffer would run over, what it holds
-// is flushed first, which is an outside wait if the caller is slow: so an answer
-// that is written at once leaves at once, however large it is.
+// is flushed, which is an outside wait if the caller is slow. An answer that is
+// written at once leaves at once, however large it is: who wants a piece to leave
+// before the next one calls Flush.
 func (w *responseWriter) Write(p []byte) (int, error) {
 	w.act.mu.Lock()
 	ev, err := w.act.enterLocked(w.ctx)

@@ -45,7 +45,8 @@ type group struct {
 	ended     chan struct{}  // closed when run has ended
 	ready     chan struct{}  // closed at the first ownership, when the replica stopped, or at once if others vote
 	broken    chan struct{}  // one slot: an entry of the current ownership was not applied
-	handovers chan *handover // taken by run while this replica owns the shard
+	handing   chan struct{}  // one slot: taken by a hand-over until it is over
+	handovers chan *handover // taken by run, which refuses them while this replica does not own the shard
 	watch     *time.Timer    // armed while entries are in flight
 	reloading sync.Mutex     // held while the library's configuration is changed
 	members   atomic.Pointer[membership]
@@ -123,7 +124,7 @@ func openGroup(cfg groupConfig, first raft.Configuration) (*group, error) {
 		shard: cfg.shard, me: cfg.me, store: store, events: cfg.events, budget: cfg.budget, space: cfg.space,
 		log:   cfg.log.With("shard", cfg.shard),
 		ready: make(chan struct{}), broken: make(chan struct{}, 1), ended: make(chan struct{}),
-		handovers: make(chan *handover), watch: time.NewTimer(time.Hour), opened: time.Now(), timeout: cfg.timeout,
+		handing: make(chan struct{}, 1), handovers: make(chan *handover), watch: time.NewTimer(time.Hour), opened: time.Now(), timeout: cfg.timeout,
 	}
 	g.watch.Stop()
 	g.port, _ = cfg.trans.(replicaPort)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,28 +12,36 @@ import (
 
 // handover asks the owner of a shard to give the leadership to another replica.
 type handover struct {
-	to     raft.ServerID // empty: the voter that has most
-	answer chan error    // one slot
+	to        raft.ServerID // empty: the voter that has most
+	ownership uint64        // that is to end
+	answer    chan error    // one slot
 }
 
 // handOver makes another voter the leader, and by that the owner. What is under way
-// may end before, and everything that was taken is proposed and answered; then the ownership ends, and the lease
-// with it. If the transfer fails the shard gets a new ownership here, whose term has
-// no lease any more: see prove. The error is ErrNotOwner if this replica does not
-// own the shard.
+// may end before, and everything that was taken is proposed and answered; then the
+// ownership ends, and the lease with it. If the transfer fails the shard gets a new
+// ownership here, whose term has no lease any more: see prove. The error is
+// ErrNotOwner if this replica does not own the shard, or not any more. One hand-over
+// waits for another.
 func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
-	if _, err := g.ownership(); err != nil {
+	select {
+	case g.handing <- struct{}{}:
+		defer func() { <-g.handing }()
+	case <-ctx.Done():
+		return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
+	}
+	ownership, err := g.ownership()
+	if err != nil {
 		return err
 	}
 	if to == g.me.serverID() {
 		return nil
 	}
-	to, err := g.reach(ctx, to)
+	to, err = g.clear(ctx, to)
 	if err != nil {
 		return err
 	}
-	g.events.leaving(ctx, g.shard)
-	h := &handover{to: to, answer: make(chan error, 1)}
+	h := &handover{to: to, ownership: ownership, answer: make(chan error, 1)}
 	select {
 	case g.handovers <- h:
 	case <-g.ended:
@@ -48,6 +57,29 @@ func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
 		return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
 	}
 }
+
+// clear makes sure that a replica can take the shard, and lets what is under way end.
+// If that took its time the replica has to answer again.
+func (g *group) clear(ctx context.Context, to raft.ServerID) (raft.ServerID, error) {
+	to, err := g.reach(ctx, to)
+	if err != nil {
+		return "", err
+	}
+	began := time.Now()
+	g.events.leaving(ctx, g.shard)
+	if time.Since(began) > g.timeout/freshReach {
+		to, err = g.reach(ctx, to)
+	}
+	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
+		g.events.staying(g.shard)
+		return "", fmt.Errorf("cluster: hand over shard %d: %w", g.shard, err)
+	}
+	return to, nil
+}
+
+// freshReach is the part of a heartbeat time-out for which an answer of a replica
+// is fresh.
+const freshReach = 5
 
 // reachLook is how often reach looks.
 const reachLook = 5 * time.Millisecond
@@ -100,21 +132,35 @@ func (g *group) handOverTo(ctx context.Context, node string) error {
 }
 
 // giveAway hands over to whoever takes it: the first voter that is reached, or, if
-// that one drains too, another. Not to own the shard is no error.
+// that one drains too, another. Not to own the shard is no error, unless this replica
+// leads and is about to own it.
 func (g *group) giveAway(ctx context.Context) error {
-	err := g.handOver(ctx, "")
-	for _, server := range g.raft.GetConfiguration().Configuration().Servers {
-		if err == nil || ctx.Err() != nil {
-			break
+	for {
+		err := g.handOver(ctx, "")
+		for _, server := range g.raft.GetConfiguration().Configuration().Servers {
+			if err == nil || errors.Is(err, ErrNotOwner) || ctx.Err() != nil {
+				break
+			}
+			if server.Suffrage == raft.Voter && server.ID != g.me.serverID() {
+				err = g.handOver(ctx, server.ID)
+			}
 		}
-		if server.Suffrage == raft.Voter && server.ID != g.me.serverID() {
-			err = g.handOver(ctx, server.ID)
+		if !errors.Is(err, ErrNotOwner) {
+			return err
+		}
+		if g.raft.State() != raft.Leader {
+			return nil
+		}
+		opened := time.NewTimer(openRetry)
+		select {
+		case <-opened.C:
+		case <-g.ended:
+			return nil
+		case <-ctx.Done():
+			opened.Stop()
+			return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
 		}
 	}
-	if errors.Is(err, ErrNotOwner) {
-		return nil
-	}
-	return err
 }
 
 // transfer does it, on run's goroutine, between two ownerships.

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/placement"
 )
 
 // TestHandOverWithoutAnswer: a hand-over after which somebody else leads is no
@@ -37,4 +40,88 @@ func TestHandOverWithoutAnswer(t *testing.T) {
 			t.Errorf("outcome when it leads again in a later term = %v", err)
 		}
 	})
+}
+
+// TestHandOversAtOnce: of two hand-overs of a shard one is made, and the other learns
+// that there is nothing to hand over any more.
+func TestHandOversAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuorum(t, 3, 3, faults{})
+		defer q.close()
+		at, _ := q.owner(-1)
+		g, next := q.nodes[at].group.Load(), q.nodes[(at+1)%3]
+		g.events.Leaving = func(context.Context, placement.ShardID) { time.Sleep(500 * time.Millisecond) }
+		move, drain := make(chan error, 1), make(chan error, 1)
+		began := time.Now()
+		go func() { move <- g.handOver(t.Context(), next.id.serverID()) }()
+		synctest.Wait()
+		go func() { drain <- g.giveAway(t.Context()) }()
+		if err := <-move; err != nil {
+			t.Errorf("the first hand-over = %v", err)
+		}
+		if err := <-drain; err != nil {
+			t.Errorf("giveAway of a shard that is handed over = %v, want no error", err)
+		}
+		if err := g.handOver(t.Context(), ""); !errors.Is(err, ErrNotOwner) {
+			t.Errorf("a hand-over by a replica that is no owner = %v, want ErrNotOwner", err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("they took %v", took)
+		}
+		if now, _ := q.owner(at); now != (at+1)%3 {
+			t.Errorf("owner = node %d, want %d", now, (at+1)%3)
+		}
+	})
+}
+
+// TestHandOverOfAnEarlierOwnership: a hand-over that was prepared under an ownership
+// does not end the next one.
+func TestHandOverOfAnEarlierOwnership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuorum(t, 3, 3, faults{})
+		defer q.close()
+		at, before := q.owner(-1)
+		g := q.nodes[at].group.Load()
+		stale := &handover{ownership: before - 1, answer: make(chan error, 1)}
+		g.handovers <- stale
+		if err := <-stale.answer; !errors.Is(err, ErrNotOwner) {
+			t.Errorf("hand-over of an earlier ownership = %v, want ErrNotOwner", err)
+		}
+		if now, err := g.ownership(); err != nil || now != before {
+			t.Errorf("ownership = %d, %v, want %d", now, err, before)
+		}
+	})
+}
+
+// TestHandOverGivenUp: a shard stays, with its ownership, if its next owner is lost
+// while calls are waited for, or who hands it over has no time left.
+func TestHandOverGivenUp(t *testing.T) {
+	for _, name := range []string{"the next owner is lost", "the time is over"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQuorum(t, 3, 3, faults{})
+				defer q.close()
+				at, before := q.owner(-1)
+				g, next := q.nodes[at].group.Load(), q.nodes[(at+1)%3]
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				stayed := 0
+				g.events.Staying = func(placement.ShardID) { stayed++ }
+				g.events.Leaving = func(context.Context, placement.ShardID) {
+					if name == "the time is over" {
+						cancel()
+						return
+					}
+					q.net.isolate(next.id.node, true)
+					time.Sleep(400 * time.Millisecond)
+				}
+				if err := g.handOver(ctx, next.id.serverID()); err == nil || errors.Is(err, ErrNotOwner) {
+					t.Errorf("hand-over = %v, want an error", err)
+				}
+				if now, err := g.ownership(); err != nil || now != before || stayed != 1 {
+					t.Errorf("ownership = %d, %v, told to stay %d times, want %d, once", now, err, stayed, before)
+				}
+			})
+		})
+	}
 }

@@ -19,6 +19,8 @@ func (g *group) run(ctx context.Context) {
 		if !leader {
 			select {
 			case <-g.raft.LeaderCh():
+			case h := <-g.handovers:
+				h.answer <- ErrNotOwner
 			case <-g.broken: // the replica stopped
 			case <-ctx.Done():
 			}
@@ -113,6 +115,10 @@ func (g *group) serve(ctx context.Context) (*handover, OwnershipEnd) {
 				return nil, EndNotApplied
 			}
 		case h := <-g.handovers:
+			if now, err := g.ownership(); err != nil || h.ownership != now {
+				h.answer <- ErrNotOwner
+				continue
+			}
 			g.events.handingOver(g.shard)
 			return h, EndHandedOver
 		case <-ctx.Done():

@@ -89,7 +89,7 @@ func TestQuorumHandOverFails(t *testing.T) {
 		if number, err := g.ownership(); err != nil || number != before || g.confirm(number) != nil {
 			t.Errorf("ownership while nobody takes it = %d, %v, want %d, with a lease", number, err, before)
 		}
-		lost := &handover{to: to.id.serverID(), answer: make(chan error, 1)} // lost at the very moment
+		lost := &handover{to: to.id.serverID(), ownership: before, answer: make(chan error, 1)} // lost at the very moment
 		g.handovers <- lost
 		if err := <-lost.answer; err == nil {
 			t.Fatal("transfer to a node that cannot be reached = nil")

@@ -93,7 +93,7 @@ func runErrands(t *testing.T, s *simulation) error {
 	if err := s.form("a", "b", "c"); err != nil {
 		return err
 	}
-	// Two of each shard: x and those whom it asks.
+	// Of each shard three that run errands, and one that they ask.
 	names := make([][]string, simShards)
 	ids, _ := s.nodes["a"].node.host.IDs("Errand")
 	for i := range 100 {
