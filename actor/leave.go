@@ -85,7 +85,7 @@ func (h *Host) Leave(ctx context.Context, shard uint32) {
 	}
 }
 
-// Stay takes Leave back: the shard was not given away.
+// Stay ends the wait of calls: the shard was given away, or is not any more.
 func (h *Host) Stay(shard uint32) { h.leaving.end(shard) }
 
 // awaitLeave has a client's call wait while its object's shard is left.

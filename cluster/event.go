@@ -20,9 +20,10 @@ type Events struct {
 	OwnershipEnded func(shard placement.ShardID, cause OwnershipEnd)
 	// Leaving is called when this node is about to give a shard to another, and
 	// returns when what is under way there has ended, or when ctx ends: the ownership
-	// goes on until then. Staying is called if it goes on after that, too.
-	Leaving func(ctx context.Context, shard placement.ShardID)
-	Staying func(shard placement.ShardID)
+	// goes on until then. LeavingOver follows when the shard is given away, or stays
+	// after all. There is one such pair at a time for a shard.
+	Leaving     func(ctx context.Context, shard placement.ShardID)
+	LeavingOver func(shard placement.ShardID)
 	// HandingOver is called just before an ownership ends because this node gives
 	// the shard to another. What is proposed before it returns is still committed first.
 	HandingOver func(shard placement.ShardID)
@@ -95,9 +96,9 @@ func (e *Events) leaving(ctx context.Context, shard placement.ShardID) {
 	}
 }
 
-func (e *Events) staying(shard placement.ShardID) {
-	if e.Staying != nil {
-		e.Staying(shard)
+func (e *Events) leavingOver(shard placement.ShardID) {
+	if e.LeavingOver != nil {
+		e.LeavingOver(shard)
 	}
 }
 

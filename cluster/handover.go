@@ -37,7 +37,10 @@ func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
 	if to == g.me.serverID() {
 		return nil
 	}
-	to, err = g.clear(ctx, to)
+	// Also when it comes to nothing because the ownership has changed meanwhile: the
+	// calls that wait would wait for ever.
+	defer g.events.leavingOver(g.shard)
+	to, err = g.makeWay(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -47,7 +50,6 @@ func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
 	case <-g.ended:
 		return ErrNotOwner
 	case <-ctx.Done():
-		g.events.staying(g.shard)
 		return fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
 	}
 	select {
@@ -58,9 +60,9 @@ func (g *group) handOver(ctx context.Context, to raft.ServerID) error {
 	}
 }
 
-// clear makes sure that a replica can take the shard, and lets what is under way end.
+// makeWay makes sure that a replica can take the shard, and lets what is under way end.
 // If that took its time the replica has to answer again.
-func (g *group) clear(ctx context.Context, to raft.ServerID) (raft.ServerID, error) {
+func (g *group) makeWay(ctx context.Context, to raft.ServerID) (raft.ServerID, error) {
 	to, err := g.reach(ctx, to)
 	if err != nil {
 		return "", err
@@ -71,7 +73,6 @@ func (g *group) clear(ctx context.Context, to raft.ServerID) (raft.ServerID, err
 		to, err = g.reach(ctx, to)
 	}
 	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
-		g.events.staying(g.shard)
 		return "", fmt.Errorf("cluster: hand over shard %d: %w", g.shard, err)
 	}
 	return to, nil

@@ -75,20 +75,30 @@ func TestHandOversAtOnce(t *testing.T) {
 }
 
 // TestHandOverOfAnEarlierOwnership: a hand-over that was prepared under an ownership
-// does not end the next one.
+// does not end the next one, and is over then.
 func TestHandOverOfAnEarlierOwnership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuorum(t, 3, 3, faults{})
 		defer q.close()
 		at, before := q.owner(-1)
 		g := q.nodes[at].group.Load()
-		stale := &handover{ownership: before - 1, answer: make(chan error, 1)}
-		g.handovers <- stale
-		if err := <-stale.answer; !errors.Is(err, ErrNotOwner) {
+		over := 0
+		g.events.LeavingOver = func(placement.ShardID) { over++ }
+		g.events.Leaving = func(ctx context.Context, _ placement.ShardID) {
+			lost := &handover{to: "n9/0900000000000000/9", ownership: before, answer: make(chan error, 1)}
+			g.handovers <- lost
+			if err := <-lost.answer; err == nil {
+				t.Error("transfer to nobody = nil")
+			}
+			for now, err := g.ownership(); err != nil || now == before; now, err = g.ownership() {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		if err := g.handOver(t.Context(), q.nodes[(at+1)%3].id.serverID()); !errors.Is(err, ErrNotOwner) {
 			t.Errorf("hand-over of an earlier ownership = %v, want ErrNotOwner", err)
 		}
-		if now, err := g.ownership(); err != nil || now != before {
-			t.Errorf("ownership = %d, %v, want %d", now, err, before)
+		if now, err := g.ownership(); err != nil || now <= before || over != 1 {
+			t.Errorf("ownership = %d, %v, told that it is over %d times; want more than %d, and once", now, err, over, before)
 		}
 	})
 }
@@ -105,8 +115,8 @@ func TestHandOverGivenUp(t *testing.T) {
 				g, next := q.nodes[at].group.Load(), q.nodes[(at+1)%3]
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				stayed := 0
-				g.events.Staying = func(placement.ShardID) { stayed++ }
+				over := 0
+				g.events.LeavingOver = func(placement.ShardID) { over++ }
 				g.events.Leaving = func(context.Context, placement.ShardID) {
 					if name == "the time is over" {
 						cancel()
@@ -118,8 +128,8 @@ func TestHandOverGivenUp(t *testing.T) {
 				if err := g.handOver(ctx, next.id.serverID()); err == nil || errors.Is(err, ErrNotOwner) {
 					t.Errorf("hand-over = %v, want an error", err)
 				}
-				if now, err := g.ownership(); err != nil || now != before || stayed != 1 {
-					t.Errorf("ownership = %d, %v, told to stay %d times, want %d, once", now, err, stayed, before)
+				if now, err := g.ownership(); err != nil || now != before || over != 1 {
+					t.Errorf("ownership = %d, %v, told that it is over %d times, want %d, once", now, err, over, before)
 				}
 			})
 		})

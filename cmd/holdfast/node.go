@@ -158,7 +158,7 @@ func (n *Node) openCluster(ctx context.Context, cfg Config, parts Parts, m *mete
 		n.host.SetOwnership(uint32(shard), ownership)
 	}
 	events.Leaving = func(ctx context.Context, shard placement.ShardID) { n.host.Leave(ctx, uint32(shard)) }
-	events.Staying = func(shard placement.ShardID) { n.host.Stay(uint32(shard)) }
+	events.LeavingOver = func(shard placement.ShardID) { n.host.Stay(uint32(shard)) }
 	events.HandingOver = func(shard placement.ShardID) { n.host.Yield(uint32(shard)) }
 	network, err := n.openLink(cfg, parts.Network)
 	if err != nil {
