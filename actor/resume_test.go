@@ -297,7 +297,8 @@ func TestResumeNeverAfterACut(t *testing.T) {
 					t.Errorf("after a cut: %v, %s %q, want a new session", err, actor.SessionHeader, header(call).Get(actor.SessionHeader))
 				}
 				time.Sleep(5 * time.Second)
-				if _, ends, _ := h.told(); len(ends) != 1 {
+				// The earlier owner may have told it, too: to no effect.
+				if _, ends, _ := h.told(); len(ends) != 1 && (!next || len(ends) != 2) {
 					t.Errorf("the object heard the ends %v, want one", ends)
 				}
 			})
