@@ -171,16 +171,10 @@ func (h *Host) IDs(class string) (IDSource, bool) {
 // SetOwnership learns under which number this node owns a shard now; 0 = not
 // any more. Activations under an older number are lost.
 func (h *Host) SetOwnership(shard uint32, ownership uint64) {
-	h.mu.Lock()
-	var old []*activation
-	for id, act := range h.table {
-		if act.ownership != ownership && h.shardOf(id) == shard {
-			old = append(old, act)
+	for _, act := range h.ofShard(shard) {
+		if act.ownership != ownership {
+			act.lose(ErrNotOwner, 0)
 		}
-	}
-	h.mu.Unlock()
-	for _, act := range old {
-		act.lose(ErrNotOwner, 0)
 	}
 	h.mu.Lock()
 	h.asleep.forget(shard) // when none of the old ones can be evicted any more
@@ -189,6 +183,18 @@ func (h *Host) SetOwnership(shard uint32, ownership uint64) {
 	h.clock.times.own(shard, ownership != 0)
 	h.keySweeper.times.own(shard, ownership != 0)
 	h.gateways.tellEnded(func(id ID) bool { return h.shardOf(id) == shard })
+}
+
+// ofShard gives the activations of a shard's objects.
+func (h *Host) ofShard(shard uint32) (all []*activation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, act := range h.table {
+		if h.shardOf(id) == shard {
+			all = append(all, act)
+		}
+	}
+	return all
 }
 
 // AlarmSet learns that the Store has applied a batch that sets an alarm. It does not block.

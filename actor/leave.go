@@ -106,15 +106,7 @@ func (h *Host) awaitLeave(r *http.Request, object ID) error {
 
 // busy gives the activations of a shard in which something is under way.
 func (h *Host) busy(shard uint32, leaving time.Time) []*activation {
-	h.mu.Lock()
-	var all []*activation
-	for id, act := range h.table {
-		if h.shardOf(id) == shard {
-			all = append(all, act)
-		}
-	}
-	h.mu.Unlock()
-	return slices.DeleteFunc(all, func(act *activation) bool { return !act.busy(leaving) })
+	return slices.DeleteFunc(h.ofShard(shard), func(act *activation) bool { return !act.busy(leaving) })
 }
 
 // busy says whether something is under way that a Leave which began at that moment

@@ -5,15 +5,7 @@ package actor
 // their marks. Those that are stuck keep theirs. It does not wait: what it
 // proposes comes before the end of the ownership.
 func (h *Host) Yield(shard uint32) {
-	h.mu.Lock()
-	var all []*activation
-	for id, act := range h.table {
-		if h.shardOf(id) == shard {
-			all = append(all, act)
-		}
-	}
-	h.mu.Unlock()
-	for _, act := range all {
+	for _, act := range h.ofShard(shard) {
 		act.mu.Lock()
 		act.yielded = true
 		if s := act.suspect; s != nil && s.running != nil && s.running != act.stuck {

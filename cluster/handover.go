@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,11 +68,11 @@ func (g *group) makeWay(ctx context.Context, to raft.ServerID) (raft.ServerID, e
 	}
 	began := time.Now()
 	g.events.leaving(ctx, g.shard)
-	if time.Since(began) > g.timeout/freshReach {
-		to, err = g.reach(ctx, to)
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("cluster: hand over shard %d: %w", g.shard, context.Cause(ctx))
 	}
-	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
-		return "", fmt.Errorf("cluster: hand over shard %d: %w", g.shard, err)
+	if time.Since(began) > g.timeout/freshReach {
+		return g.reach(ctx, to)
 	}
 	return to, nil
 }

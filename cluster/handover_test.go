@@ -103,6 +103,32 @@ func TestHandOverOfAnEarlierOwnership(t *testing.T) {
 	})
 }
 
+// TestHandOverOfALostLeadership: who leads no more when calls have been waited for is
+// told so at once, and not when his time is over.
+func TestHandOverOfALostLeadership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuorum(t, 3, 3, faults{})
+		defer q.close()
+		at, before := q.owner(-1)
+		g, next := q.nodes[at].group.Load(), q.nodes[(at+1)%3].id
+		g.events.Leaving = func(context.Context, placement.ShardID) {
+			other := &handover{to: next.serverID(), ownership: before, answer: make(chan error, 1)}
+			g.handovers <- other
+			if err := <-other.answer; err != nil {
+				t.Error(err)
+			}
+			q.owner(at)
+		}
+		began := time.Now()
+		if err := g.handOver(t.Context(), next.serverID()); !errors.Is(err, ErrNotOwner) {
+			t.Errorf("hand-over by a replica that is no owner any more = %v, want ErrNotOwner", err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // TestHandOverGivenUp: a shard stays, with its ownership, if its next owner is lost
 // while calls are waited for, or who hands it over has no time left.
 func TestHandOverGivenUp(t *testing.T) {
